@@ -1,0 +1,303 @@
+"""The nouns: agent, revision, run, event. What the store keeps and what HTTP carries are these, as JSON.
+
+Unknown fields are refused everywhere; times are aware and in UTC; money is in US dollars.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+MAX_INSTRUCTIONS = 200_000
+"""Characters of an agent's instructions: they travel to the CLI as one argument, and Linux allows
+128 KiB a single argument (MAX_ARG_STRLEN, execve(2)); longer ones go by file."""
+MAX_PROMPT = 1_000_000
+MAX_NAME = 100
+MAX_DESCRIPTION = 2_000
+MAX_TOOLS = 200
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=False)
+
+
+def _relative_directory(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\0" in value or str(path) in ("", "."):
+        raise ValueError(
+            f"{value!r} is not a folder under the home: give a relative path without '..', such as agents/reviewer"
+        )
+    return str(path)
+
+
+AgentId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")]
+"""A slug: 1 to 64 of a-z, 0-9 and '-', neither first nor last a '-'. Unique for its owner."""
+RunId = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+]
+Directory = Annotated[str, Field(max_length=500), AfterValidator(_relative_directory)]
+ToolRule = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[A-Za-z_][^\n\r\0]*$")]
+"""A tool's name, or a name with a pattern in Claude Code's rule syntax: `Bash`, `Bash(git diff:*)`."""
+
+
+class PermissionMode(StrEnum):
+    """Claude Code's permission modes (its documentation, "Permission modes")."""
+
+    DEFAULT = "default"
+    ACCEPT_EDITS = "acceptEdits"
+    PLAN = "plan"
+    DONT_ASK = "dontAsk"
+    BYPASS = "bypassPermissions"
+
+
+class AgentSpec(Model):
+    """What a person writes down of an agent."""
+
+    name: str = Field(min_length=1, max_length=MAX_NAME, description="What people call it.")
+    description: str = Field(
+        default="", max_length=MAX_DESCRIPTION, description="When to use it; Claude reads this too."
+    )
+    instructions: str = Field(
+        default="", max_length=MAX_INSTRUCTIONS, description="Added to Claude Code's own system prompt."
+    )
+    model: str | None = Field(
+        default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]*$",
+        description="A model's name or alias; none is Claude Code's default.",
+    )  # fmt: skip
+    tools: list[ToolRule] | None = Field(
+        default=None, max_length=MAX_TOOLS,
+        description="The only tools it has; none means all. A rule with a pattern, such as "
+        "`Bash(git diff:*)`, also allows the calls that match without asking.",
+    )  # fmt: skip
+    disallowed_tools: list[ToolRule] = Field(
+        default_factory=list, max_length=MAX_TOOLS, description="Tools, or calls by pattern, that it never has."
+    )
+    permission_mode: PermissionMode = Field(
+        default=PermissionMode.DEFAULT, description="Which tool calls need a person's consent."
+    )
+    mcp_servers: dict[str, dict[str, JsonValue]] = Field(
+        default_factory=dict, max_length=50, description="MCP servers by name, as in Claude Code's `mcpServers`."
+    )
+    directory: Directory | None = Field(
+        default=None, description="Where it works, under the home; none is agents/ID."
+    )
+    max_turns: int | None = Field(default=None, ge=1, le=10_000, description="Turns a run may take.")
+    max_budget_usd: float | None = Field(
+        default=None, gt=0, le=100_000, allow_inf_nan=False, description="Dollars a run may cost."
+    )
+    timeout_s: float | None = Field(
+        default=None, gt=0, le=7 * 86_400, allow_inf_nan=False, description="Seconds a run may take, by the wall clock."
+    )
+    front_matter: dict[str, JsonValue] = Field(
+        default_factory=dict, max_length=100,
+        description="Fields of its Claude Code subagent file that mean nothing here, kept for its export.",
+    )  # fmt: skip
+
+
+class Agent(AgentSpec):
+    """One revision of an agent, as stored. Revisions count from 1 and never change."""
+
+    id: AgentId
+    owner: str = Field(min_length=1, max_length=255)
+    revision: int = Field(ge=1)
+    created_at: AwareDatetime = Field(description="When the agent was first made.")
+    updated_at: AwareDatetime = Field(description="When this revision was made.")
+
+    @classmethod
+    def from_spec(
+        cls, spec: AgentSpec, *, id: str, owner: str, revision: int = 1, now: AwareDatetime,
+        created_at: AwareDatetime | None = None,
+    ) -> Self:  # fmt: skip
+        fields = {name: getattr(spec, name) for name in AgentSpec.model_fields}
+        return cls(
+            **fields, id=id, owner=owner, revision=revision, created_at=created_at or now, updated_at=now
+        )
+
+    @property
+    def spec(self) -> AgentSpec:
+        return AgentSpec(**{name: getattr(self, name) for name in AgentSpec.model_fields})
+
+    @property
+    def working_directory(self) -> str:
+        """Relative to the home."""
+        return self.directory or f"agents/{self.id}"
+
+
+class Trigger(StrEnum):
+    """What started a run."""
+
+    BROWSER = "browser"
+    NOTEBOOK = "notebook"
+    CLI = "cli"
+    API = "api"
+    CONVERSATION = "conversation"
+    SCHEDULE = "schedule"
+
+
+class RunStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing more happens by itself: the run ended, or stopped and waits to be resumed."""
+        return self not in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
+
+
+class TokenUsage(Model):
+    """Tokens and dollars of one model, as the CLI's `modelUsage` counts them."""
+
+    input_tokens: int = Field(default=0, ge=0)
+    output_tokens: int = Field(default=0, ge=0)
+    cache_read_input_tokens: int = Field(default=0, ge=0)
+    cache_creation_input_tokens: int = Field(default=0, ge=0)
+    cost_usd: float = Field(default=0, ge=0)
+
+    def __add__(self, other: TokenUsage) -> TokenUsage:
+        return TokenUsage(**{name: getattr(self, name) + getattr(other, name) for name in TokenUsage.model_fields})
+
+
+class RunUsage(Model):
+    """What a run has used so far, over all its resumes."""
+
+    models: dict[str, TokenUsage] = Field(default_factory=dict)
+    cost_usd: float = Field(default=0, ge=0)
+
+
+class RunError(Model):
+    """Why a run did not succeed: `code` for programs, `message` for the person."""
+
+    code: str
+    message: str
+
+
+class Run(Model):
+    """One execution of an agent."""
+
+    id: RunId
+    owner: str = Field(min_length=1, max_length=255)
+    agent_id: AgentId
+    agent_revision: int = Field(ge=1)
+    trigger: Trigger
+    prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
+    status: RunStatus = RunStatus.QUEUED
+    session_id: str = Field(description="The Claude session; the same for all runs of a conversation.")
+    conversation_id: str = Field(description="The id of the first run of the conversation.")
+    continues: RunId | None = Field(default=None, description="The run whose session this one went on with.")
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    usage: RunUsage = Field(default_factory=RunUsage)
+    turns: int = Field(default=0, ge=0)
+    error: RunError | None = None
+    result: str | None = Field(default=None, description="The agent's last words, when it succeeded.")
+    notice: str | None = Field(
+        default=None, description="What a reader must know of where the words come from, such as a demo model."
+    )
+    last_seq: int = Field(default=0, ge=0, description="The number of its newest event.")
+
+
+class RunChanges(Model):
+    """Fields of a run to set together with the events that say so. A field left out stays as it is."""
+
+    status: RunStatus | None = None
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    usage: RunUsage | None = None
+    turns: int | None = None
+    error: RunError | None = None
+    result: str | None = None
+    notice: str | None = None
+
+    def applied_to(self, run: Run) -> Run:
+        """`run` with the fields that were given, an explicit None included."""
+        return run.model_copy(update={name: getattr(self, name) for name in self.model_fields_set})
+
+
+class EventType(StrEnum):
+    STATUS = "status"
+    MESSAGE = "message"
+    APPROVAL = "approval"
+    USAGE = "usage"
+
+
+class Event(Model):
+    """One durable fact of a run. `seq` counts from 1 without a gap. The payload of a `message` is the
+    CLI's own stream-json message, unchanged."""
+
+    run_id: RunId
+    seq: int = Field(ge=1)
+    time: AwareDatetime
+    type: EventType
+    payload: dict[str, JsonValue]
+
+
+class Delta(Model):
+    """A live piece of text: sent at once, without a number, and not stored. The `message` event that
+    follows has the whole."""
+
+    run_id: RunId
+    kind: Literal["text", "thinking", "tool_input"]
+    message_id: str = Field(description="The API message it belongs to.")
+    block: int = Field(ge=0, description="Which content block of that message.")
+    text: str
+    parent_tool_use_id: str | None = Field(default=None, description="Set within a subagent.")
+
+
+T = TypeVar("T")
+
+
+class Page(Model, Generic[T]):
+    """A part of a list. `next` asks for the part after it; none says this was the last."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class AgentCreate(AgentSpec):
+    """A request to make an agent. Without an id, one is made of the name."""
+
+    id: AgentId | None = None
+
+
+class AgentUpdate(Model):
+    """A request to change an agent: the revision it was made from, and the fields to change. A field that
+    is left out stays as it is."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra=lambda schema: schema.update(
+            additionalProperties=False,
+            properties=schema["properties"] | AgentSpec.model_json_schema()["properties"],
+        ),
+    )
+
+    revision: int = Field(ge=1, description="The revision this change was made from.")
+
+    def applied_to(self, agent: Agent) -> AgentSpec:
+        """The changed definition. Raises pydantic's ValidationError for an unknown field or a wrong value."""
+        return AgentSpec.model_validate(agent.spec.model_dump() | (self.model_extra or {}))
+
+
+class RunCreate(Model):
+    """A request to start a run."""
+
+    prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
+    trigger: Trigger = Trigger.API
+    revision: int | None = Field(default=None, ge=1, description="A revision to run; none is the newest.")
+    continues: RunId | None = Field(default=None, description="A run whose conversation to go on with.")
+
+
+class RunResume(Model):
+    """A request to go on with a run that was interrupted, cancelled or failed, in its own session."""
+
+    prompt: str | None = Field(default=None, min_length=1, max_length=MAX_PROMPT)
+

@@ -1,0 +1,118 @@
+"""`AgentStore`: the contract that every place where agents, runs and events are kept fulfils.
+
+The promises, each held by a named test of `jupyterhub_agents.testing.StoreContract`:
+
+- Everything belongs to an owner, and every call names one. What is another's does not exist: `NotFound`.
+- A call that returned is durable; a call that raised changed nothing. A backend that cannot be reached
+  or written raises `StoreUnavailable`, and works again when its cause is gone.
+- Calls may run at once, from any number of tasks; each sees the others' as whole or not at all.
+- Revisions never change. A write names the revision it was made from, and `StaleRevision` says it is not
+  the newest any more. Of two writes from one revision exactly one succeeds.
+- A run's events are numbered from 1 without a gap, in the order of their commits. Appending is
+  idempotent: what is already stored under its number is passed over, so a writer that does not know
+  whether its call arrived sends it again. One writer at a time writes to a run (its workspace).
+- The fields of a run that change with its events are stored in the same commit.
+- Lists come newest first, except agents (by id) and events (by number); a page's `next` goes on exactly
+  where it ended, whatever was added in between.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from types import TracebackType
+from typing import Self
+
+from ..models import Agent, AgentSpec, Event, Page, Run, RunChanges, RunStatus
+
+MAX_PAGE = 1_000
+"""The largest page that may be asked for."""
+
+
+class AgentStore(ABC):
+    """Where agents, runs and events are kept. Open it before use: `async with store: ...`."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Make ready, and bring older data up to date. Raises StoreUnavailable."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what was begun and let go of everything. Closing twice is fine."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Agents and their revisions
+
+    @abstractmethod
+    async def create_agent(self, owner: str, agent_id: str, spec: AgentSpec) -> Agent:
+        """Store the first revision. Raises AlreadyExists when `owner` has an agent of that id. An id that was
+        deleted may be used again; its revisions then go on counting, so that runs stay true."""
+
+    @abstractmethod
+    async def get_agent(self, owner: str, agent_id: str, revision: int | None = None) -> Agent:
+        """The newest revision, or the one named. A named revision can be read after the agent was deleted,
+        because runs refer to it. Raises NotFound."""
+
+    @abstractmethod
+    async def list_agents(self, owner: str, *, limit: int = 100, after: str | None = None) -> Page[Agent]:
+        """The newest revisions, by id; `after` is the `next` of the page before."""
+
+    @abstractmethod
+    async def update_agent(self, owner: str, agent_id: str, spec: AgentSpec, *, revision: int) -> Agent:
+        """Store `spec` as the next revision after `revision`. A spec equal to the newest makes no new
+        revision and returns the newest. Raises StaleRevision, NotFound."""
+
+    @abstractmethod
+    async def delete_agent(self, owner: str, agent_id: str, *, revision: int) -> None:
+        """Take the agent out of the list. Its runs and revisions stay. Raises StaleRevision, NotFound."""
+
+    @abstractmethod
+    async def list_revisions(
+        self, owner: str, agent_id: str, *, limit: int = 100, before: str | None = None
+    ) -> Page[Agent]:
+        """The revisions, newest first; `before` is the `next` of the page before. Raises NotFound."""
+
+    # Runs
+
+    @abstractmethod
+    async def create_run(self, run: Run) -> None:
+        """Store a new run, which has no events yet. Raises AlreadyExists."""
+
+    @abstractmethod
+    async def get_run(self, owner: str, run_id: str) -> Run:
+        """Raises NotFound."""
+
+    @abstractmethod
+    async def list_runs(
+        self,
+        owner: str,
+        *,
+        agent_id: str | None = None,
+        conversation_id: str | None = None,
+        statuses: Collection[RunStatus] | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Run]:
+        """Runs, newest first; `before` is the `next` of the page before. A filter left out lets all through."""
+
+    # Events
+
+    @abstractmethod
+    async def append_events(
+        self, owner: str, run_id: str, events: Sequence[Event], changes: RunChanges | None = None
+    ) -> None:
+        """Store events that follow the run's newest, and `changes` to the run, in one commit. Events whose
+        numbers are stored already are passed over; `changes` are applied all the same. `events` may be
+        empty. Raises SequenceGap (with `last_seq`) when there is a gap before the first, and NotFound."""
+
+    @abstractmethod
+    async def list_events(self, owner: str, run_id: str, *, after: int = 0, limit: int = 500) -> list[Event]:
+        """Events with a number over `after`, in order, at most `limit`. Raises NotFound for an unknown run."""
