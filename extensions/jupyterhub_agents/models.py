@@ -39,7 +39,7 @@ RunId = Annotated[
     str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 ]
 Directory = Annotated[str, Field(max_length=500), AfterValidator(_relative_directory)]
-ToolRule = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[A-Za-z_][^\n\r\0]*$")]
+ToolRule = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[A-Za-z_][^\n\r\x00]*$")]
 """A tool's name, or a name with a pattern in Claude Code's rule syntax: `Bash`, `Bash(git diff:*)`."""
 
 
