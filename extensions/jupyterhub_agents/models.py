@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 MAX_INSTRUCTIONS = 200_000
-"""Characters of an agent's instructions: they travel to the CLI as one argument, and Linux allows
-128 KiB a single argument (MAX_ARG_STRLEN, execve(2)); longer ones go by file."""
+"""Characters of an agent's instructions: about 50,000 tokens, a quarter of a usual context window."""
 MAX_PROMPT = 1_000_000
 MAX_NAME = 100
 MAX_DESCRIPTION = 2_000
@@ -35,9 +34,7 @@ def _relative_directory(value: str) -> str:
 
 AgentId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")]
 """A slug: 1 to 64 of a-z, 0-9 and '-', neither first nor last a '-'. Unique for its owner."""
-RunId = Annotated[
-    str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
-]
+RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
 Directory = Annotated[str, Field(max_length=500), AfterValidator(_relative_directory)]
 ToolRule = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[A-Za-z_][^\n\r\x00]*$")]
 """A tool's name, or a name with a pattern in Claude Code's rule syntax: `Bash`, `Bash(git diff:*)`."""
@@ -81,9 +78,7 @@ class AgentSpec(Model):
     mcp_servers: dict[str, dict[str, JsonValue]] = Field(
         default_factory=dict, max_length=50, description="MCP servers by name, as in Claude Code's `mcpServers`."
     )
-    directory: Directory | None = Field(
-        default=None, description="Where it works, under the home; none is agents/ID."
-    )
+    directory: Directory | None = Field(default=None, description="Where it works, under the home; none is agents/ID.")
     max_turns: int | None = Field(default=None, ge=1, le=10_000, description="Turns a run may take.")
     max_budget_usd: float | None = Field(
         default=None, gt=0, le=100_000, allow_inf_nan=False, description="Dollars a run may cost."
@@ -112,9 +107,7 @@ class Agent(AgentSpec):
         created_at: AwareDatetime | None = None,
     ) -> Self:  # fmt: skip
         fields = {name: getattr(spec, name) for name in AgentSpec.model_fields}
-        return cls(
-            **fields, id=id, owner=owner, revision=revision, created_at=created_at or now, updated_at=now
-        )
+        return cls(**fields, id=id, owner=owner, revision=revision, created_at=created_at or now, updated_at=now)
 
     @property
     def spec(self) -> AgentSpec:
@@ -163,6 +156,12 @@ class TokenUsage(Model):
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
         return TokenUsage(**{name: getattr(self, name) + getattr(other, name) for name in TokenUsage.model_fields})
+
+    def __sub__(self, other: TokenUsage) -> TokenUsage:
+        """Never below zero."""
+        return TokenUsage(
+            **{name: max(getattr(self, name) - getattr(other, name), 0) for name in TokenUsage.model_fields}
+        )
 
 
 class RunUsage(Model):
@@ -272,13 +271,7 @@ class AgentUpdate(Model):
     """A request to change an agent: the revision it was made from, and the fields to change. A field that
     is left out stays as it is."""
 
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra=lambda schema: schema.update(
-            additionalProperties=False,
-            properties=schema["properties"] | AgentSpec.model_json_schema()["properties"],
-        ),
-    )
+    model_config = ConfigDict(extra="allow")
 
     revision: int = Field(ge=1, description="The revision this change was made from.")
 
@@ -300,4 +293,3 @@ class RunResume(Model):
     """A request to go on with a run that was interrupted, cancelled or failed, in its own session."""
 
     prompt: str | None = Field(default=None, min_length=1, max_length=MAX_PROMPT)
-

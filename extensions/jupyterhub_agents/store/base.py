@@ -4,7 +4,8 @@ The promises, each held by a named test of `jupyterhub_agents.testing.StoreContr
 
 - Everything belongs to an owner, and every call names one. What is another's does not exist: `NotFound`.
 - A call that returned is durable; a call that raised changed nothing. A backend that cannot be reached
-  or written raises `StoreUnavailable`, and works again when its cause is gone.
+  or written raises `StoreUnavailable`, and works again when its cause is gone. A caller that is cancelled
+  does not know whether its call was carried out, whole or not at all.
 - Calls may run at once, from any number of tasks; each sees the others' as whole or not at all.
 - Revisions never change. A write names the revision it was made from, and `StaleRevision` says it is not
   the newest any more. Of two writes from one revision exactly one succeeds.
@@ -13,7 +14,10 @@ The promises, each held by a named test of `jupyterhub_agents.testing.StoreContr
   whether its call arrived sends it again. One writer at a time writes to a run (its workspace).
 - The fields of a run that change with its events are stored in the same commit.
 - Lists come newest first, except agents (by id) and events (by number); a page's `next` goes on exactly
-  where it ended, whatever was added in between.
+  where it ended, whatever was added in between. A limit outside 1 to MAX_PAGE, or a cursor that no page
+  gave, is `InvalidInput`.
+- What is stored comes back equal: text with any character (except halves of surrogate pairs, which are
+  `InvalidInput`), times to the microsecond and in UTC.
 """
 
 from __future__ import annotations
@@ -53,8 +57,9 @@ class AgentStore(ABC):
 
     @abstractmethod
     async def create_agent(self, owner: str, agent_id: str, spec: AgentSpec) -> Agent:
-        """Store the first revision. Raises AlreadyExists when `owner` has an agent of that id. An id that was
-        deleted may be used again; its revisions then go on counting, so that runs stay true."""
+        """Store the first revision. Raises AlreadyExists when `owner` has an agent of that id, InvalidInput when
+        it is no agent id. An id that was deleted may be used again; its revisions then go on counting, so that
+        runs stay true."""
 
     @abstractmethod
     async def get_agent(self, owner: str, agent_id: str, revision: int | None = None) -> Agent:
@@ -78,13 +83,14 @@ class AgentStore(ABC):
     async def list_revisions(
         self, owner: str, agent_id: str, *, limit: int = 100, before: str | None = None
     ) -> Page[Agent]:
-        """The revisions, newest first; `before` is the `next` of the page before. Raises NotFound."""
+        """The revisions, newest first; `before` is the `next` of the page before. Those of a deleted agent, and of
+        all that had its id before, are listed too. Raises NotFound for an id that never was."""
 
     # Runs
 
     @abstractmethod
     async def create_run(self, run: Run) -> None:
-        """Store a new run, which has no events yet. Raises AlreadyExists."""
+        """Store a new run, which has no events yet. Raises AlreadyExists when its owner has a run of that id."""
 
     @abstractmethod
     async def get_run(self, owner: str, run_id: str) -> Run:
@@ -101,7 +107,8 @@ class AgentStore(ABC):
         limit: int = 50,
         before: str | None = None,
     ) -> Page[Run]:
-        """Runs, newest first; `before` is the `next` of the page before. A filter left out lets all through."""
+        """Runs, newest first; `before` is the `next` of the page before. A filter left out lets all through;
+        an empty `statuses` lets none."""
 
     # Events
 
@@ -111,7 +118,8 @@ class AgentStore(ABC):
     ) -> None:
         """Store events that follow the run's newest, and `changes` to the run, in one commit. Events whose
         numbers are stored already are passed over; `changes` are applied all the same. `events` may be
-        empty. Raises SequenceGap (with `last_seq`) when there is a gap before the first, and NotFound."""
+        empty. Raises SequenceGap (with `last_seq`) when there is a gap before the first, NotFound, and InvalidInput
+        when an event is of another run or does not follow the one before it in `events`."""
 
     @abstractmethod
     async def list_events(self, owner: str, run_id: str, *, after: int = 0, limit: int = 500) -> list[Event]:

@@ -1,0 +1,66 @@
+# What can be done in a checkout. `make` alone lists it; everything sets itself up on first use.
+
+PORT ?= 8000
+STATE ?= .local
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+INSTALL := $(BIN)/python tools/install.py
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock clean
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+help:
+	@echo 'make run     start a hub here and say where to sign in   (PORT=8000 STATE=.local)'
+	@echo 'make test    run the tests                               (ARGS="tests/hub -k culler")'
+	@echo 'make check   ruff and mypy'
+	@echo 'make bench   measure, print a table, write benchmarks/results.json'
+	@echo 'make lock    pin the newest versions that fit, in requirements/ and tools/proxy/'
+	@echo 'make clean   remove what the commands above installed; your state folder stays'
+	@echo
+	@echo 'PYTHON=/path/to/python3.12 chooses the Python (3.11 to 3.13) of the first use.'
+
+run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy
+	@exec $(BIN)/python -m hub_config.launch --port '$(PORT)' --state '$(STATE)'
+
+test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMPS)/test $(STAMPS)/project
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(STAMPS)/lock $(STAMPS)/run $(STAMPS)/project
+	@sh tools/lock.sh $(BIN)
+	@$(INSTALL) proxy-lock
+
+clean:
+	@rm -rf $(VENV) tools/proxy/node_modules
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache
+
+$(STAMPS)/venv: tools/venv.sh
+	@sh tools/venv.sh '$(VENV)' '$(PYTHON)'
+	@mkdir -p $(STAMPS) && touch $@
+
+# run.txt is a part of test.txt, with the same versions.
+$(STAMPS)/run $(STAMPS)/test $(STAMPS)/lock: $(STAMPS)/%: requirements/%.txt $(STAMPS)/venv
+	@$(INSTALL) python $<
+	@touch $@
+
+$(STAMPS)/project: pyproject.toml $(wildcard extensions/jupyter-config/*) $(STAMPS)/venv | $(STAMPS)/run
+	@$(INSTALL) project
+	@touch $@
+
+$(STAMPS)/proxy: tools/proxy/package.json tools/proxy/package-lock.json | $(STAMPS)/run $(STAMPS)/project
+	@$(INSTALL) proxy
+	@touch $@

@@ -1,0 +1,71 @@
+"""The Python client: `AgentClient` for notebooks and scripts, `AsyncAgentClient` for programs with a loop.
+
+    from jupyterhub_agents.client import AgentClient
+
+    client = AgentClient()  # in a workspace; elsewhere AgentClient("https://hub.example.org")
+    agent = client.create_agent(name="Reviewer", instructions="Review the code in this folder.")
+    run = agent.run("Look at hello.py")
+    for event in run:
+        print(event.seq, event.type)
+    print(run.result())
+
+Names are imported when they are first used: the command line starts quickly that way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .aio import AsyncAgentClient, AsyncAgentHandle, AsyncRunHandle
+    from .errors import (
+        ClientError,
+        NoWorkspace,
+        RunFailed,
+        TokenRefused,
+        Unreachable,
+        WorkspaceNotRunning,
+    )
+    from .sync import AgentClient, AgentHandle, RunHandle
+
+_HOMES = {
+    "AgentClient": "sync",
+    "AgentHandle": "sync",
+    "AsyncAgentClient": "aio",
+    "AsyncAgentHandle": "aio",
+    "AsyncRunHandle": "aio",
+    "ClientError": "errors",
+    "NoWorkspace": "errors",
+    "RunFailed": "errors",
+    "RunHandle": "sync",
+    "TokenRefused": "errors",
+    "Unreachable": "errors",
+    "WorkspaceNotRunning": "errors",
+}
+
+__all__ = [
+    "AgentClient",
+    "AgentHandle",
+    "AsyncAgentClient",
+    "AsyncAgentHandle",
+    "AsyncRunHandle",
+    "ClientError",
+    "NoWorkspace",
+    "RunFailed",
+    "RunHandle",
+    "TokenRefused",
+    "Unreachable",
+    "WorkspaceNotRunning",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

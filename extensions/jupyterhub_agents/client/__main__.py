@@ -1,0 +1,5 @@
+"""`python -m jupyterhub_agents.client`: the same as `jupyter agents`."""
+
+from .cli import main
+
+main()

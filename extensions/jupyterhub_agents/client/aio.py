@@ -1,0 +1,309 @@
+"""`AsyncAgentClient`: the same as `AgentClient`, for programs with an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self, TextIO, TypeVar, Unpack
+
+import httpx
+from httpx_sse import EventSource
+
+from ..models import Agent, Event, Run, RunStatus, Trigger
+from . import discovery, protocol
+from .attempts import Attempts
+from .errors import RunFailed
+from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
+from .protocol import AgentChanges, AgentFields, Call, PageCall
+from .transcript import PlainWriter, Transcript, Words
+from .views import AgentView, Listing, RunView
+
+T = TypeVar("T")
+
+
+class AsyncAgentClient:
+    """Agents and runs of one workspace. Arguments, methods and errors are those of AgentClient."""
+
+    def __init__(
+        self,
+        hub_url: str | None = None,
+        *,
+        workspace_url: str | None = None,
+        token: str | None = None,
+        user: str | None = None,
+        trigger: Trigger | None = None,
+        patience_s: float = 120.0,
+    ) -> None:
+        self._place = discovery.find(hub_url, workspace_url=workspace_url, token=token, user=user)
+        self._trigger = trigger or discovery.trigger_here()
+        self._patience_s = patience_s
+        self._client: httpx.AsyncClient | None = None
+
+    def __repr__(self) -> str:
+        return f"<AsyncAgentClient of {self._place.url}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections. Runs go on."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    # Agents
+
+    async def agents(self) -> Listing[AsyncAgentHandle]:
+        """All agents, by id."""
+        return Listing(AsyncAgentHandle(self, agent) for agent in await self._all(protocol.list_agents))
+
+    async def agent(self, agent_id: str, revision: int | None = None) -> AsyncAgentHandle:
+        """One agent, as it is now or as it was in a revision."""
+        return AsyncAgentHandle(self, await self._send(protocol.get_agent(agent_id, revision)))
+
+    async def create_agent(
+        self, name: str, *, id: str | None = None, **fields: Unpack[AgentFields]
+    ) -> AsyncAgentHandle:
+        """Make an agent. Without `id`, one is made of the name. Raises AlreadyExists."""
+        return AsyncAgentHandle(self, await self._send(protocol.create_agent(name, id, fields)))
+
+    # Runs
+
+    async def run(
+        self,
+        agent_id: str,
+        prompt: str,
+        *,
+        revision: int | None = None,
+        continues: str | None = None,
+        trigger: Trigger | None = None,
+    ) -> AsyncRunHandle:
+        """Start a run. `continues` is the id of a run whose conversation it goes on with."""
+        call = protocol.start_run(agent_id, prompt, trigger or self._trigger, revision, continues)
+        return AsyncRunHandle(self, await self._send(call))
+
+    async def get_run(self, run_id: str) -> AsyncRunHandle:
+        """A run that was started before."""
+        return AsyncRunHandle(self, await self._send(protocol.get_run(run_id)))
+
+    async def runs(
+        self,
+        agent_id: str | None = None,
+        *,
+        conversation: str | None = None,
+        status: RunStatus | str | None = None,
+        limit: int = 20,
+    ) -> Listing[AsyncRunHandle]:
+        """The newest runs first, at most `limit`."""
+        runs = await self._all(protocol.runs_pages(agent_id, conversation, status, limit), limit)
+        return Listing(AsyncRunHandle(self, run) for run in runs)
+
+    # Below the surface
+
+    async def follow(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Item, None]:
+        """Everything of a run after event number `after`, live, to its end."""
+        place = await self._workspace()
+        state = Follow(run_id, place.url, after=after, patience_s=self._patience_s)
+        while state.ended is None:
+            try:
+                async with aclosing(self._connection(state, place)) as items:
+                    async for item in items:
+                        yield item
+            except RETRIED as error:
+                await asyncio.sleep(state.lost(error))
+
+    async def _connection(self, state: Follow, place: discovery.Workspace) -> AsyncGenerator[Item, None]:
+        """One connection's part of a run."""
+        async with self._http().stream(
+            "GET",
+            place.url + protocol.events_path(state.run_id),
+            params=state.params,
+            headers={**place.headers, "Accept": "text/event-stream", "Cache-Control": "no-store"},
+            timeout=httpx.Timeout(SILENCE_S, connect=10.0),
+        ) as response:
+            if response.status_code != 200:
+                content = await response.aread()
+                raise protocol.error_of(place.url, response.status_code, content, response.headers.get("location", ""))
+            state.connected()
+            async for sent in EventSource(response).aiter_sse():
+                if (item := state.take(sent.event, sent.data)) is not None:
+                    yield item
+                if state.ended is not None:
+                    return
+        raise BrokenStream("the connection ended before the run.")
+
+    async def _all(self, page_after: PageCall[T], limit: int | None = None) -> list[T]:
+        """The items of all pages, or the first `limit` of them."""
+        items: list[T] = []
+        cursor: str | None = None
+        while True:
+            page = await self._send(page_after(cursor))
+            items += page.items
+            if (cursor := page.next) is None or (limit is not None and len(items) >= limit):
+                return items[:limit]
+
+    async def _send(self, call: Call[T]) -> T:
+        return await self._send_to(await self._workspace(), call)
+
+    async def _send_to(self, place: discovery.Workspace, call: Call[T]) -> T:
+        attempts = Attempts(place.url, call)
+        while True:
+            try:
+                response = await self._http().request(
+                    call.method, place.url + call.path, params=call.params, json=call.body, headers=place.headers
+                )
+                return protocol.read(
+                    call, place.url, response.status_code, response.content, response.headers.get("location", "")
+                )
+            except attempts.retried as error:
+                await asyncio.sleep(attempts.failed(error))
+
+    async def _workspace(self) -> discovery.Workspace:
+        """Where the workspace is. The first time a hub may have to be asked."""
+        if isinstance(self._place, discovery.Hub):
+            user = await self._send_to(self._place.as_place, protocol.whose_token())
+            self._place = self._place.workspace_of(user)
+        return self._place
+
+    def _http(self) -> httpx.AsyncClient:
+        if self._client is None:
+            self._client = httpx.AsyncClient(**protocol.http_options(self._place))
+        return self._client
+
+
+class AsyncAgentHandle(AgentView):
+    """An agent, and what can be done with it."""
+
+    def __init__(self, client: AsyncAgentClient, record: Agent) -> None:
+        super().__init__(record)
+        self._client = client
+
+    async def run(self, prompt: str, *, revision: int | None = None) -> AsyncRunHandle:
+        """Start a run of the newest revision, or of the one named."""
+        return await self._client.run(self.id, prompt, revision=revision)
+
+    async def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[AsyncRunHandle]:
+        """Its newest runs first."""
+        return await self._client.runs(self.id, status=status, limit=limit)
+
+    async def refresh(self) -> Self:
+        """Read the newest revision."""
+        self.record = await self._client._send(protocol.get_agent(self.id))
+        return self
+
+    async def update(self, **changes: Unpack[AgentChanges]) -> Self:
+        """Change fields; the rest stays. Raises StaleRevision when it was changed elsewhere meanwhile."""
+        self.record = await self._client._send(protocol.update_agent(self.id, self.revision, changes))
+        return self
+
+    async def delete(self) -> None:
+        """Take it out of the list. Its runs and revisions stay."""
+        await self._client._send(protocol.delete_agent(self.id, self.revision))
+
+    async def revisions(self) -> Listing[AsyncAgentHandle]:
+        """All revisions, newest first."""
+        revisions = await self._client._all(protocol.revisions_pages(self.id))
+        return Listing(AsyncAgentHandle(self._client, agent) for agent in revisions)
+
+    async def restore(self, revision: int) -> Self:
+        """Make a new revision equal to an old one."""
+        self.record = await self._client._send(protocol.restore_revision(self.id, revision, self.revision))
+        return self
+
+
+class AsyncRunHandle(RunView):
+    """A run, and what can be done with it. Iterating gives its durable events, from the first, as they come."""
+
+    def __init__(self, client: AsyncAgentClient, record: Run) -> None:
+        super().__init__(record)
+        self._client = client
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self.events()
+
+    async def events(self, after: int = 0) -> AsyncGenerator[Event, None]:
+        """The durable events after number `after`, to the end of the run."""
+        async with aclosing(self.stream(after)) as items:
+            async for item in items:
+                if isinstance(item, Event):
+                    yield item
+
+    async def stream(self, after: int = 0) -> AsyncGenerator[Item, None]:
+        """All there is to see, live: events, deltas, and the run's record whenever it changes."""
+        async with aclosing(self._client.follow(self.id, after=after)) as items:
+            async for item in items:
+                if isinstance(item, Run):
+                    self.record = item
+                yield item
+
+    async def text_stream(self) -> AsyncGenerator[str, None]:
+        """The agent's words as they come. Blocks of text are set apart by an empty line."""
+        words = Words()
+        async with aclosing(self.stream()) as items:
+            async for item in items:
+                for text in words.take(item):
+                    yield text
+
+    async def watch(self, out: TextIO | None = None, after: int = 0) -> Self:
+        """Write what happens, as it happens, to `out` (where print writes to): words, tool calls, notices."""
+        writer, transcript = PlainWriter(out or sys.stdout), Transcript()
+        async with aclosing(self.stream(after)) as items:
+            async for item in items:
+                for piece in transcript.take(item):
+                    writer.write(piece)
+        writer.end(self.record)
+        return self
+
+    async def wait(self, timeout_s: float | None = None) -> Self:
+        """Wait for the end, whatever it is. Raises TimeoutError after `timeout_s` seconds; the run goes on."""
+        async with asyncio.timeout(timeout_s):
+            if not (await self.refresh()).status.is_final:
+                async with aclosing(self.stream(self.record.last_seq)) as items:
+                    async for _ in items:
+                        pass
+        return self
+
+    async def result(self, timeout_s: float | None = None) -> str:
+        """Wait for the end and give the agent's last words. Raises RunFailed when it did not succeed."""
+        await self.wait(timeout_s)
+        if self.status is not RunStatus.SUCCEEDED:
+            raise RunFailed(self.record)
+        return self.record.result or ""
+
+    async def refresh(self) -> Self:
+        """Read how it stands."""
+        self.record = await self._client._send(protocol.get_run(self.id))
+        return self
+
+    async def history(self, after: int = 0) -> list[Event]:
+        """The durable events after number `after` that there are by now, without waiting for more."""
+        events: list[Event] = []
+        while True:
+            page = await self._client._send(protocol.list_events(self.id, after))
+            self.record = page.run
+            events += page.items
+            if not page.items or page.next is None:
+                return events
+            after = page.items[-1].seq
+
+    async def cancel(self) -> Self:
+        """Stop it. Raises Conflict when it has ended."""
+        self.record = await self._client._send(protocol.cancel_run(self.id))
+        return self
+
+    async def resume(self, prompt: str | None = None) -> Self:
+        """Go on with it in its Claude session after it was interrupted, cancelled or failed."""
+        self.record = await self._client._send(protocol.resume_run(self.id, prompt))
+        return self
+
+    async def reply(self, prompt: str) -> AsyncRunHandle:
+        """Start a run that goes on with this conversation."""
+        return await self._client.run(self.agent_id, prompt, continues=self.id)

@@ -1,0 +1,318 @@
+"""`AgentClient`: agents and runs from a notebook or a script."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self, TextIO, TypeVar, Unpack
+
+import httpx
+from httpx_sse import EventSource
+
+from ..models import Agent, Event, Run, RunStatus, Trigger
+from . import discovery, protocol
+from .attempts import Attempts
+from .errors import RunFailed
+from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
+from .protocol import AgentChanges, AgentFields, Call, PageCall
+from .transcript import PlainWriter, Transcript, Words
+from .views import AgentView, Listing, RunView
+
+T = TypeVar("T")
+
+
+class AgentClient:
+    """Agents and runs of one workspace.
+
+    In a workspace it finds everything by itself. Elsewhere give the hub's address (the token comes from
+    `token` or the variable JUPYTERHUB_API_TOKEN, and says whose workspace it is unless `user` does), or a
+    workspace's address as `workspace_url`. Following a run goes on over lost connections for as long as
+    `patience_s` seconds without contact.
+
+    Methods raise what the server answers (`jupyterhub_agents.errors`) or `jupyterhub_agents.client.errors`.
+    """
+
+    def __init__(
+        self,
+        hub_url: str | None = None,
+        *,
+        workspace_url: str | None = None,
+        token: str | None = None,
+        user: str | None = None,
+        trigger: Trigger | None = None,
+        patience_s: float = 120.0,
+    ) -> None:
+        self._place = discovery.find(hub_url, workspace_url=workspace_url, token=token, user=user)
+        self._trigger = trigger or discovery.trigger_here()
+        self._patience_s = patience_s
+        self._client: httpx.Client | None = None
+
+    def __repr__(self) -> str:
+        return f"<AgentClient of {self._place.url}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections. Runs go on."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    # Agents
+
+    def agents(self) -> Listing[AgentHandle]:
+        """All agents, by id."""
+        return Listing(AgentHandle(self, agent) for agent in self._all(protocol.list_agents))
+
+    def agent(self, agent_id: str, revision: int | None = None) -> AgentHandle:
+        """One agent, as it is now or as it was in a revision."""
+        return AgentHandle(self, self._send(protocol.get_agent(agent_id, revision)))
+
+    def create_agent(self, name: str, *, id: str | None = None, **fields: Unpack[AgentFields]) -> AgentHandle:
+        """Make an agent. Without `id`, one is made of the name. Raises AlreadyExists."""
+        return AgentHandle(self, self._send(protocol.create_agent(name, id, fields)))
+
+    # Runs
+
+    def run(
+        self,
+        agent_id: str,
+        prompt: str,
+        *,
+        revision: int | None = None,
+        continues: str | None = None,
+        trigger: Trigger | None = None,
+    ) -> RunHandle:
+        """Start a run. `continues` is the id of a run whose conversation it goes on with."""
+        call = protocol.start_run(agent_id, prompt, trigger or self._trigger, revision, continues)
+        return RunHandle(self, self._send(call))
+
+    def get_run(self, run_id: str) -> RunHandle:
+        """A run that was started before."""
+        return RunHandle(self, self._send(protocol.get_run(run_id)))
+
+    def runs(
+        self,
+        agent_id: str | None = None,
+        *,
+        conversation: str | None = None,
+        status: RunStatus | str | None = None,
+        limit: int = 20,
+    ) -> Listing[RunHandle]:
+        """The newest runs first, at most `limit`."""
+        runs = self._all(protocol.runs_pages(agent_id, conversation, status, limit), limit)
+        return Listing(RunHandle(self, run) for run in runs)
+
+    # Below the surface
+
+    def follow(self, run_id: str, *, after: int = 0, deadline: float | None = None) -> Iterator[Item]:
+        """Everything of a run after event number `after`, live, to its end. `deadline` is a time of
+        time.monotonic(); past it TimeoutError is raised."""
+        place = self._workspace()
+        state = Follow(run_id, place.url, after=after, patience_s=self._patience_s)
+        while state.ended is None:
+            try:
+                yield from self._connection(state, place, deadline)
+            except RETRIED as error:
+                delay = state.lost(error)
+                _check(deadline)
+                time.sleep(delay)
+
+    def _connection(self, state: Follow, place: discovery.Workspace, deadline: float | None) -> Iterator[Item]:
+        """One connection's part of a run."""
+        # Less than the 15 s between signs of life, so that a silent connection cannot outlast the deadline.
+        silence_s = SILENCE_S if deadline is None else max(0.05, min(10.0, deadline - time.monotonic()))
+        with self._http().stream(
+            "GET",
+            place.url + protocol.events_path(state.run_id),
+            params=state.params,
+            headers={**place.headers, "Accept": "text/event-stream", "Cache-Control": "no-store"},
+            timeout=httpx.Timeout(silence_s, connect=10.0),
+        ) as response:
+            if response.status_code != 200:
+                raise protocol.error_of(
+                    place.url, response.status_code, response.read(), response.headers.get("location", "")
+                )
+            state.connected()
+            for sent in EventSource(response).iter_sse():
+                _check(deadline)
+                if (item := state.take(sent.event, sent.data)) is not None:
+                    yield item
+                if state.ended is not None:
+                    return
+        raise BrokenStream("the connection ended before the run.")
+
+    def _all(self, page_after: PageCall[T], limit: int | None = None) -> list[T]:
+        """The items of all pages, or the first `limit` of them."""
+        items: list[T] = []
+        cursor: str | None = None
+        while True:
+            page = self._send(page_after(cursor))
+            items += page.items
+            if (cursor := page.next) is None or (limit is not None and len(items) >= limit):
+                return items[:limit]
+
+    def _send(self, call: Call[T]) -> T:
+        return self._send_to(self._workspace(), call)
+
+    def _send_to(self, place: discovery.Workspace, call: Call[T]) -> T:
+        attempts = Attempts(place.url, call)
+        while True:
+            try:
+                response = self._http().request(
+                    call.method, place.url + call.path, params=call.params, json=call.body, headers=place.headers
+                )
+                return protocol.read(
+                    call, place.url, response.status_code, response.content, response.headers.get("location", "")
+                )
+            except attempts.retried as error:
+                time.sleep(attempts.failed(error))
+
+    def _workspace(self) -> discovery.Workspace:
+        """Where the workspace is. The first time a hub may have to be asked."""
+        if isinstance(self._place, discovery.Hub):
+            user = self._send_to(self._place.as_place, protocol.whose_token())
+            self._place = self._place.workspace_of(user)
+        return self._place
+
+    def _http(self) -> httpx.Client:
+        if self._client is None:
+            self._client = httpx.Client(**protocol.http_options(self._place))
+        return self._client
+
+
+class AgentHandle(AgentView):
+    """An agent, and what can be done with it."""
+
+    def __init__(self, client: AgentClient, record: Agent) -> None:
+        super().__init__(record)
+        self._client = client
+
+    def run(self, prompt: str, *, revision: int | None = None) -> RunHandle:
+        """Start a run of the newest revision, or of the one named."""
+        return self._client.run(self.id, prompt, revision=revision)
+
+    def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[RunHandle]:
+        """Its newest runs first."""
+        return self._client.runs(self.id, status=status, limit=limit)
+
+    def refresh(self) -> Self:
+        """Read the newest revision."""
+        self.record = self._client._send(protocol.get_agent(self.id))
+        return self
+
+    def update(self, **changes: Unpack[AgentChanges]) -> Self:
+        """Change fields; the rest stays. Raises StaleRevision when it was changed elsewhere meanwhile."""
+        self.record = self._client._send(protocol.update_agent(self.id, self.revision, changes))
+        return self
+
+    def delete(self) -> None:
+        """Take it out of the list. Its runs and revisions stay."""
+        self._client._send(protocol.delete_agent(self.id, self.revision))
+
+    def revisions(self) -> Listing[AgentHandle]:
+        """All revisions, newest first."""
+        revisions = self._client._all(protocol.revisions_pages(self.id))
+        return Listing(AgentHandle(self._client, agent) for agent in revisions)
+
+    def restore(self, revision: int) -> Self:
+        """Make a new revision equal to an old one."""
+        self.record = self._client._send(protocol.restore_revision(self.id, revision, self.revision))
+        return self
+
+
+class RunHandle(RunView):
+    """A run, and what can be done with it. Iterating gives its durable events, from the first, as they come."""
+
+    def __init__(self, client: AgentClient, record: Run) -> None:
+        super().__init__(record)
+        self._client = client
+
+    def __iter__(self) -> Iterator[Event]:
+        return self.events()
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """The durable events after number `after`, to the end of the run."""
+        for item in self.stream(after):
+            if isinstance(item, Event):
+                yield item
+
+    def stream(self, after: int = 0, *, timeout_s: float | None = None) -> Iterator[Item]:
+        """All there is to see, live: events, deltas, and the run's record whenever it changes."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        for item in self._client.follow(self.id, after=after, deadline=deadline):
+            if isinstance(item, Run):
+                self.record = item
+            yield item
+
+    def text_stream(self) -> Iterator[str]:
+        """The agent's words as they come. Blocks of text are set apart by an empty line."""
+        words = Words()
+        for item in self.stream():
+            yield from words.take(item)
+
+    def watch(self, out: TextIO | None = None, after: int = 0) -> Self:
+        """Write what happens, as it happens, to `out` (where print writes to): words, tool calls, notices."""
+        writer, transcript = PlainWriter(out or sys.stdout), Transcript()
+        for item in self.stream(after):
+            for piece in transcript.take(item):
+                writer.write(piece)
+        writer.end(self.record)
+        return self
+
+    def wait(self, timeout_s: float | None = None) -> Self:
+        """Wait for the end, whatever it is. Raises TimeoutError after `timeout_s` seconds; the run goes on."""
+        if not self.refresh().status.is_final:
+            for _ in self.stream(self.record.last_seq, timeout_s=timeout_s):
+                pass
+        return self
+
+    def result(self, timeout_s: float | None = None) -> str:
+        """Wait for the end and give the agent's last words. Raises RunFailed when it did not succeed."""
+        self.wait(timeout_s)
+        if self.status is not RunStatus.SUCCEEDED:
+            raise RunFailed(self.record)
+        return self.record.result or ""
+
+    def refresh(self) -> Self:
+        """Read how it stands."""
+        self.record = self._client._send(protocol.get_run(self.id))
+        return self
+
+    def history(self, after: int = 0) -> list[Event]:
+        """The durable events after number `after` that there are by now, without waiting for more."""
+        events: list[Event] = []
+        while True:
+            page = self._client._send(protocol.list_events(self.id, after))
+            self.record = page.run
+            events += page.items
+            if not page.items or page.next is None:
+                return events
+            after = page.items[-1].seq
+
+    def cancel(self) -> Self:
+        """Stop it. Raises Conflict when it has ended."""
+        self.record = self._client._send(protocol.cancel_run(self.id))
+        return self
+
+    def resume(self, prompt: str | None = None) -> Self:
+        """Go on with it in its Claude session after it was interrupted, cancelled or failed."""
+        self.record = self._client._send(protocol.resume_run(self.id, prompt))
+        return self
+
+    def reply(self, prompt: str) -> RunHandle:
+        """Start a run that goes on with this conversation."""
+        return self._client.run(self.agent_id, prompt, continues=self.id)
+
+
+def _check(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() >= deadline:
+        raise TimeoutError("The run has not ended in the time given; it goes on.")

@@ -1,0 +1,166 @@
+"""What agents and runs look like from Python and in a notebook; what both clients' handles have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import SupportsIndex, TypeVar, overload
+
+from ..models import Agent, Run, RunError, RunStatus
+from .transcript import clean, one_line, outcome
+
+H = TypeVar("H", bound="AgentView | RunView")
+
+
+class AgentView:
+    """An agent as it was last seen: `record` is the whole definition, its common fields are here too."""
+
+    def __init__(self, record: Agent) -> None:
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def description(self) -> str:
+        return self.record.description
+
+    @property
+    def instructions(self) -> str:
+        return self.record.instructions
+
+    @property
+    def revision(self) -> int:
+        return self.record.revision
+
+    @property
+    def directory(self) -> str:
+        """Where it works, relative to the home."""
+        return self.record.working_directory
+
+    def __repr__(self) -> str:
+        return f"<agent {self.id!r}, revision {self.revision}: {one_line(self.name)}>"
+
+    def row(self) -> list[str]:
+        return [self.id, self.name, one_line(self.description), str(self.revision)]
+
+    columns = ("agent", "name", "description", "revision")
+
+    def _repr_html_(self) -> str:
+        agent = self.record
+        facts = {
+            "agent": self.id,
+            "name": self.name,
+            "description": self.description,
+            "model": agent.model or "Claude Code's default",
+            "tools": "all" if agent.tools is None else ", ".join(agent.tools),
+            "works in": self.directory,
+            "revision": str(self.revision),
+        }
+        return _facts(facts)
+
+
+class RunView:
+    """A run as it was last seen: `record` is all of it, its common fields are here too."""
+
+    def __init__(self, record: Run) -> None:
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def agent_id(self) -> str:
+        return self.record.agent_id
+
+    @property
+    def status(self) -> RunStatus:
+        return self.record.status
+
+    @property
+    def prompt(self) -> str:
+        return self.record.prompt
+
+    @property
+    def cost_usd(self) -> float:
+        return self.record.usage.cost_usd
+
+    @property
+    def turns(self) -> int:
+        return self.record.turns
+
+    @property
+    def error(self) -> RunError | None:
+        return self.record.error
+
+    @property
+    def notice(self) -> str | None:
+        """What to know of where the words come from, such as a demo model."""
+        return self.record.notice
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} of {self.agent_id!r}: {outcome(self.record)}>"
+
+    def row(self) -> list[str]:
+        return [self.id, self.agent_id, one_line(self.prompt), outcome(self.record)]
+
+    columns = ("run", "agent", "prompt", "status")
+
+    def _repr_html_(self) -> str:
+        run = self.record
+        facts = {
+            "run": run.id,
+            "agent": f"{run.agent_id}, revision {run.agent_revision}",
+            "prompt": one_line(run.prompt),
+            "status": outcome(run),
+            "error": run.error.message if run.error else "",
+            "result": run.result or "",
+            "notice": run.notice or "",
+        }
+        return _facts(facts)
+
+
+class Listing(Sequence[H]):
+    """A list that a notebook shows as a table."""
+
+    def __init__(self, items: Iterable[H]) -> None:
+        self._items = list(items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> H: ...
+    @overload
+    def __getitem__(self, index: slice) -> Listing[H]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> H | Listing[H]:
+        return Listing(self._items[index]) if isinstance(index, slice) else self._items[index]
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+    def _repr_html_(self) -> str:
+        if not self._items:
+            return "<em>none</em>"
+        head = "".join(f"<th>{escape(name)}</th>" for name in self._items[0].columns)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{escape(clean(cell))}</td>" for cell in item.row()) + "</tr>" for item in self._items
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _facts(facts: dict[str, str]) -> str:
+    """A small table of what is known; text stays text."""
+    rows = "".join(
+        f'<tr><th style="text-align:left">{escape(name)}</th>'
+        f'<td style="text-align:left;white-space:pre-wrap">{escape(clean(value))}</td></tr>'
+        for name, value in facts.items()
+        if value
+    )
+    return f"<table><tbody>{rows}</tbody></table>"

@@ -1,0 +1,196 @@
+"""One execution of a run by one CLI process: from its start to a status that says how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from enum import StrEnum
+from typing import Any
+
+from ..errors import AgentsError
+from ..ids import Clock
+from ..models import EventType, RunStatus
+from .outcome import DeltaReader, Outcome, UsageCounter, interrupted, outcome_of
+from .recorder import Recorder
+from .session import ClaudeSession, SessionEnded
+
+log = logging.getLogger(__name__)
+
+INTERRUPT_S = 0.6
+"""How long an interrupted CLI may take to tell its result, with what was used, before it is ended."""
+IDLE_S = 5.0
+"""How long to wait for the CLI's `idle` after a result, when it has not said that it goes on working."""
+
+
+LEAVE_S = 1.5
+"""How long a CLI that has done its work may take to leave, before it is ended."""
+
+
+class Stop(StrEnum):
+    """Why a run is stopped from outside."""
+
+    CANCEL = "cancel"
+    TIMEOUT = "timeout"
+    SHUTDOWN = "shutdown"
+
+
+class Execution:
+    """Drives one run. `open_session` gives a session that is not connected yet."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        open_session: Callable[[], Awaitable[ClaudeSession]],
+        *,
+        prompt: str,
+        timeout_s: float | None,
+        kept_usage: dict[str, Any],
+        clock: Clock,
+    ) -> None:
+        self.recorder = recorder
+        self.session: ClaudeSession | None = None
+        self._open_session = open_session
+        self._prompt = prompt
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._usage = UsageCounter(recorder.run.usage, kept_usage)
+        self._turns_before = recorder.run.turns
+        self._turns = 0
+        self._deltas = DeltaReader(recorder.run.id)
+
+    def stop(self, why: Stop) -> None:
+        """Have it end soon. The first reason counts."""
+        if not self._stop.done():
+            self._stop.set_result(why)
+
+    async def run(self) -> Outcome:
+        """Work to the end, and record how it ended."""
+        work = asyncio.create_task(self._work(), name=f"run {self.recorder.run.id}")
+        try:
+            either: set[asyncio.Future[Any]] = {work, self._stop}
+            await asyncio.wait(either, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                outcome = self._told(work)
+            else:
+                why = self._stop.result() if self._stop.done() else Stop.TIMEOUT
+                outcome = await self._end_early(work, why)
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            await self._close_session()
+        await self._record_end(outcome)
+        return outcome
+
+    async def _work(self) -> Outcome:
+        """Connect, hand over the prompt, record what comes back until the CLI has no more to do."""
+        self.session = session = await self._open_session()
+        await session.connect()
+        await session.send(self._prompt)
+        result: dict[str, Any] | None = None
+        idle = True
+        async with aclosing(session.messages()) as messages:
+            while True:
+                # After a result the CLI may go on by itself, when work in the background has ended; while it
+                # says that it is not idle, it is heard out.
+                limit = IDLE_S if result is not None and idle else None
+                try:
+                    async with asyncio.timeout(limit):
+                        message = await anext(messages, None)
+                except TimeoutError:
+                    break
+                except SessionEnded as ended:
+                    if result is None:
+                        return Outcome.failed("session_ended", f"Claude Code broke off before it was done: {ended}")
+                    break
+                if message is None:
+                    break
+                kind = message.get("type")
+                if kind == "stream_event":
+                    if delta := self._deltas.read(message):
+                        self.recorder.delta(delta)
+                elif kind == "system" and message.get("subtype") == "session_state_changed":
+                    idle = message.get("state") == "idle"
+                    if idle and result is not None:
+                        break
+                else:
+                    await self._record(message)
+                    if kind == "result":
+                        result = message
+        if result is None:
+            return Outcome.failed(
+                "no_result", "Claude Code ended without a result. " + session.last_words("It gave no reason.")
+            )
+        return outcome_of(result)
+
+    async def _record(self, message: dict[str, Any]) -> None:
+        self._usage.take(message)
+        changes: dict[str, Any] = {}
+        if message.get("type") == "result":
+            self._turns += int(message.get("num_turns") or 0)
+            changes = {"usage": self._usage.total, "turns": self._turns_before + self._turns}
+        await self.recorder.add(EventType.MESSAGE, message, **changes)
+
+    async def _end_early(self, work: asyncio.Task[Outcome], why: Stop) -> Outcome:
+        if self.session is not None and why is not Stop.SHUTDOWN:
+            # An interrupted CLI writes its transcript to the end and tells what it used.
+            with suppress(Exception):
+                await asyncio.wait_for(self.session.interrupt(), INTERRUPT_S / 2)
+            await asyncio.wait({work}, timeout=INTERRUPT_S)
+        if self.session is not None:
+            self.session.kill()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        match why:
+            case Stop.CANCEL:
+                return Outcome(RunStatus.CANCELLED)
+            case Stop.TIMEOUT:
+                return Outcome.failed(
+                    "timeout",
+                    f"It was stopped after {self._timeout_s:g} s, the longest it may take. Resume it to go on, or "
+                    "raise the agent's timeout_s.",
+                )
+            case Stop.SHUTDOWN:
+                return interrupted("The workspace was stopped while it worked.")
+
+    def _told(self, work: asyncio.Task[Outcome]) -> Outcome:
+        error = work.exception()
+        if error is None:
+            return work.result()
+        if isinstance(error, AgentsError):
+            return Outcome.failed(error.code, error.message)
+        log.error("run %s failed", self.recorder.run.id, exc_info=error)
+        return Outcome.failed("internal_error", "It failed for a reason of the server's own; its log has the details.")
+
+    async def _close_session(self) -> None:
+        """End the CLI. One that has done its work has a moment to leave by itself."""
+        session = self.session
+        if session is None:
+            return
+        closing = asyncio.create_task(session.close(), name=f"close {self.recorder.run.id}")
+        await asyncio.wait({closing}, timeout=LEAVE_S)
+        session.kill()
+        try:
+            await closing
+        except Exception:
+            log.exception("run %s: its CLI could not be closed in order", self.recorder.run.id)
+
+    async def _record_end(self, outcome: Outcome) -> None:
+        usage = self._usage.total
+        if usage != self.recorder.run.usage:
+            await self.recorder.add(EventType.USAGE, usage.model_dump(mode="json"), usage=usage)
+        await record_status(self.recorder, outcome, self._clock)
+
+
+async def record_status(recorder: Recorder, outcome: Outcome, clock: Clock) -> None:
+    """Record a status and wait until it is stored."""
+    payload: dict[str, Any] = {"status": outcome.status.value}
+    changes: dict[str, Any] = {"status": outcome.status, "error": outcome.error}
+    if outcome.error is not None:
+        payload["error"] = outcome.error.model_dump()
+    if outcome.status.is_final:
+        changes |= {"finished_at": clock(), "result": outcome.result}
+    await recorder.add(EventType.STATUS, payload, **changes)
+    await recorder.drain()

@@ -1,0 +1,387 @@
+"""Starts, queues, stops and resumes runs, and gives readers their streams."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any, cast
+
+from claude_agent_sdk import SettingSource
+from traitlets import Dict, Float, Int, List, Unicode, default, validate
+from traitlets.config import LoggingConfigurable
+
+from ..errors import Conflict, InvalidInput, QueueFull, RuntimeUnavailable
+from ..ids import Clock, new_id, new_session_id, utcnow
+from ..models import Agent, EventType, Run, RunCreate, RunStatus
+from ..store import MAX_PAGE, AgentStore
+from .cli import cli_environment, config_folder, find_cli, kept_usage
+from .execution import Execution, Stop, record_status
+from .feed import RunFeed, StreamItem, stored
+from .options import PrivateFiles, SessionChoice, options_for
+from .outcome import Outcome, interrupted
+from .recorder import Recorder
+from .session import ClaudeSession
+
+log = logging.getLogger(__name__)
+
+RESUME_PROMPT = "Continue from where you left off."
+SHUTDOWN_S = 8.0
+
+
+class LiveRun:
+    """A run that this server is working on, or will."""
+
+    def __init__(self, feed: RunFeed, recorder: Recorder) -> None:
+        self.feed = feed
+        self.recorder = recorder
+        self.execution: Execution | None = None
+        self.stopped: Stop | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def stop(self, why: Stop) -> None:
+        self.stopped = self.stopped or why
+        if self.execution is not None:
+            self.execution.stop(why)
+        elif self.task is not None:
+            self.task.cancel()
+
+
+class RunManager(LoggingConfigurable):
+    """All runs of one person's workspace."""
+
+    max_running = Int(
+        4, min=1, help="How many runs may work at once in a workspace; each is a CLI process of about 250 MB. "
+        "More are queued."
+    ).tag(config=True)  # fmt: skip
+    max_queued = Int(200, min=0, help="How many runs may wait in the queue. More are refused with status 429.").tag(
+        config=True
+    )
+    default_timeout_s = Float(
+        3600.0, min=1, help="Seconds by the wall clock that a run may take when its agent sets no timeout_s."
+    ).tag(config=True)
+    setting_sources = List(
+        Unicode(), help="Which of Claude Code's settings on disk count in runs: any of `user`, `project`, `local`. "
+        "None by default: a project's settings can run programs (hooks) and loosen permissions. With `project` a folder's "
+        "CLAUDE.md is read as well."
+    ).tag(config=True)  # fmt: skip
+    environment = Dict(
+        value_trait=Unicode(), key_trait=Unicode(),
+        help="Variables to set for the CLI, over those of the Jupyter server. Values that begin with a secret's name "
+        "do not belong here: everything the agent runs can read them.",
+    ).tag(config=True)  # fmt: skip
+    cli_path = Unicode(
+        help="The Claude Code executable. By default the one that claude-agent-sdk brings along, else `claude` on PATH."
+    ).tag(config=True)
+    kill_grace_s = Float(
+        0.5,
+        min=0,
+        max=10,
+        help="Seconds between asking a CLI to end (SIGTERM) and killing it with all it started.",
+    ).tag(config=True)
+    notice = Unicode(
+        help="A sentence that each run shows its readers, such as that a demo model answers instead of an AI."
+    ).tag(config=True)
+
+    def __init__(
+        self, store: AgentStore, *, owner: str, home: Path, state: Path, clock: Clock = utcnow, **kw: Any
+    ) -> None:
+        super().__init__(**kw)
+        self.store = store
+        self.owner = owner
+        self.home = home
+        self.state = state
+        self._clock = clock
+        self._live: dict[str, LiveRun] = {}
+        self._places = asyncio.Semaphore(self.max_running)
+        self._closing = False
+        self.trouble = ""
+
+    @default("environment")
+    def _default_environment(self) -> dict[str, str]:
+        # The CLI is one pinned version, and a workspace reports to its own hub alone.
+        return {"DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
+
+    @default("cli_path")
+    def _default_cli_path(self) -> str:
+        return str(find_cli())
+
+    @validate("setting_sources")
+    def _known_sources(self, proposal: Any) -> list[str]:
+        sources: list[str] = proposal["value"]
+        if unknown := set(sources) - {"user", "project", "local"}:
+            raise ValueError(f"setting_sources: {sorted(unknown)} is none of user, project, local")
+        return sources
+
+    # The life of the manager
+
+    async def start_up(self) -> list[str]:
+        """Mark the runs that a former server left behind as interrupted; gives their ids. Call it only when no
+        other server works for this owner."""
+        left = []
+        unfinished = [status for status in RunStatus if not status.is_final]
+        cursor: str | None = None
+        while True:
+            page = await self.store.list_runs(self.owner, statuses=unfinished, limit=MAX_PAGE, before=cursor)
+            for run in page.items:
+                await self._record_interruption(run, "The workspace ended while it worked.")
+                left.append(run.id)
+            cursor = page.next
+            if cursor is None:
+                return left
+
+    async def shut_down(self) -> None:
+        """Stop every run; those become interrupted. Takes at most SHUTDOWN_S seconds."""
+        self._closing = True
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        for live in list(self._live.values()):
+            live.stop(Stop.SHUTDOWN)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    @property
+    def unfinished(self) -> int:
+        """How many runs are queued or work now."""
+        return len(self._live)
+
+    @property
+    def working(self) -> int:
+        """How many runs have a CLI now."""
+        return sum(live.execution is not None for live in self._live.values())
+
+    # What people ask for
+
+    async def start(self, agent_id: str, request: RunCreate) -> Run:
+        """Make a run and put it into the queue. Raises NotFound, QueueFull, Conflict."""
+        self._take_more()
+        agent = await self.store.get_agent(self.owner, agent_id, request.revision)
+        run_id = new_id(self._clock)
+        before = None
+        if request.continues is not None:
+            before = await self.store.get_run(self.owner, request.continues)
+            if before.agent_id != agent_id:
+                raise InvalidInput(
+                    f"The run {before.id} is one of the agent {before.agent_id}; the same agent must go on."
+                )
+        run = Run(
+            id=run_id,
+            owner=self.owner,
+            agent_id=agent.id,
+            agent_revision=agent.revision,
+            trigger=request.trigger,
+            prompt=request.prompt,
+            session_id=before.session_id if before else new_session_id(),
+            conversation_id=before.conversation_id if before else run_id,
+            continues=before.id if before else None,
+            created_at=self._clock(),
+            notice=self.notice or None,
+        )
+        live = self._reserve(run)
+        try:
+            await self.store.create_run(run)
+            return await self._enqueue(live, agent, run.prompt, resume=before is not None)
+        except BaseException:
+            await self._release(live)
+            raise
+
+    async def resume(self, run_id: str, prompt: str | None = None) -> Run:
+        """Go on with a run that stopped before its end, in the same Claude session. Raises NotFound, Conflict."""
+        self._take_more()
+        run = await self.store.get_run(self.owner, run_id)
+        if run.status is RunStatus.SUCCEEDED:
+            raise Conflict(
+                f"The run {run.id} succeeded; to say more to it, start a new run with `continues` set to its id."
+            )
+        live = self._reserve(run)
+        try:
+            agent = await self.store.get_agent(self.owner, run.agent_id, run.agent_revision)
+            has_session = run.started_at is not None or run.continues is not None
+            prompt = prompt or (RESUME_PROMPT if run.started_at else run.prompt)
+            return await self._enqueue(live, agent, prompt, resume=has_session)
+        except BaseException:
+            await self._release(live)
+            raise
+
+    async def cancel(self, run_id: str) -> Run:
+        """Stop a run and all it started. Raises NotFound, and Conflict when it has ended."""
+        live = self._live.get(run_id)
+        if live is None:
+            run = await self.store.get_run(self.owner, run_id)
+            if not run.status.is_final:
+                # A server that was killed left it so, and this one has not looked yet.
+                return await self._record_interruption(run, "The workspace ended while it worked.")
+            raise Conflict(f"The run {run.id} has ended already: it is {run.status}.")
+        live.stop(Stop.CANCEL)
+        if live.task is not None:
+            await asyncio.wait({live.task}, timeout=SHUTDOWN_S)
+        return live.feed.run
+
+    async def get(self, run_id: str) -> Run:
+        """The run as it is now. Raises NotFound."""
+        live = self._live.get(run_id)
+        return live.feed.run if live is not None else await self.store.get_run(self.owner, run_id)
+
+    async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[StreamItem]:
+        """The run's record, then everything after event number `after` as it comes, then, when the run has
+        ended, an `end` with the record. Raises NotFound before the first item."""
+        run = await self.get(run_id)
+        yield StreamItem("run", run)
+        live = self._live.get(run_id)
+        items = live.feed.follow(self.store, after) if live is not None else stored(self.store, run, after)
+        async for item in items:
+            yield item
+        yield StreamItem("end", await self.get(run_id))
+
+    # How it is done
+
+    def _take_more(self) -> None:
+        if self._closing:
+            raise Conflict("This workspace is being stopped. Start it again, then try again.")
+        if len(self._live) >= self.max_running + self.max_queued:
+            raise QueueFull(
+                f"{len(self._live)} runs are working or waiting, which is all that this workspace takes. "
+                "Wait for some to end, or cancel some."
+            )
+
+    def _note_trouble(self, message: str) -> None:
+        self.trouble = message
+
+    async def _record_interruption(self, run: Run, why: str) -> Run:
+        live = self._reserve(run)
+        live.recorder.start()
+        try:
+            await record_status(live.recorder, interrupted(why), self._clock)
+        finally:
+            await self._release(live)
+        return live.feed.run
+
+    def _reserve(self, run: Run) -> LiveRun:
+        """Take the run's session and a place in the queue, at once, so that no other request can. Raises Conflict."""
+        for other in self._live.values():
+            if other.feed.run.session_id == run.session_id:
+                raise Conflict(
+                    f"The run {other.feed.run.id} is at work in the same session. Wait for its end, or cancel it first."
+                )
+        feed = RunFeed(run)
+        live = LiveRun(feed, Recorder(self.store, feed, self._clock, self._note_trouble))
+        self._live[run.id] = live
+        return live
+
+    async def _release(self, live: LiveRun) -> None:
+        self._live.pop(live.feed.run.id, None)
+        live.feed.end()
+        await live.recorder.stop()
+
+    async def _enqueue(self, live: LiveRun, agent: Agent, prompt: str, *, resume: bool) -> Run:
+        live.recorder.start()
+        payload: dict[str, Any] = {"status": RunStatus.QUEUED.value}
+        if resume:
+            payload["prompt"] = prompt
+        await live.recorder.add(
+            EventType.STATUS, payload, status=RunStatus.QUEUED, error=None, finished_at=None, result=None
+        )
+        await live.recorder.drain()
+        live.task = asyncio.create_task(
+            self._live_out(live, agent, prompt, resume), name=f"live run {live.feed.run.id}"
+        )
+        return live.feed.run
+
+    async def _live_out(self, live: LiveRun, agent: Agent, prompt: str, resume: bool) -> None:
+        """The whole life of a run from the queue to its end. Owns the run's place, recorder and feed."""
+        run_id = live.feed.run.id
+        try:
+            try:
+                async with self._places:
+                    await self._execute(live, agent, prompt, resume)
+            except asyncio.CancelledError:
+                # Stopped while it waited in the queue: there is nothing to end but the run itself.
+                if live.stopped is None:
+                    raise
+                await self._record_end_in_queue(live)
+        except Exception as error:
+            log.error("run %s: it could not be brought to its end", run_id, exc_info=error)
+        finally:
+            await self._release(live)
+
+    async def _record_end_in_queue(self, live: LiveRun) -> None:
+        outcome = (
+            Outcome(RunStatus.CANCELLED)
+            if live.stopped is Stop.CANCEL
+            else interrupted("The workspace was stopped before it began.")
+        )
+        await record_status(live.recorder, outcome, self._clock)
+
+    async def _execute(self, live: LiveRun, agent: Agent, prompt: str, resume: bool) -> None:
+        run = live.feed.run
+        files: list[PrivateFiles] = []
+
+        async def open_session() -> ClaudeSession:
+            directory = self._working_directory(agent)
+            session, made = await asyncio.to_thread(self._prepare, agent, run, directory, resume)
+            files.append(made)
+            return session
+
+        kept = await asyncio.to_thread(kept_usage, self._config_folder, run.session_id) if resume else {}
+        live.execution = execution = Execution(
+            live.recorder,
+            open_session,
+            prompt=prompt,
+            timeout_s=agent.timeout_s or self.default_timeout_s,
+            kept_usage=kept,
+            clock=self._clock,
+        )
+        if live.stopped is not None:
+            execution.stop(live.stopped)
+        try:
+            await live.recorder.add(
+                EventType.STATUS,
+                {"status": RunStatus.RUNNING.value},
+                status=RunStatus.RUNNING,
+                started_at=run.started_at or self._clock(),
+            )
+            await execution.run()
+        finally:
+            for made in files:
+                await asyncio.to_thread(made.remove)
+
+    @property
+    def _config_folder(self) -> Path:
+        return config_folder({**os.environ, **self.environment})
+
+    def _working_directory(self, agent: Agent) -> Path:
+        directory = (self.home / agent.working_directory).resolve()
+        if not directory.is_relative_to(self.home.resolve()):
+            raise RuntimeUnavailable(
+                f"The agent's directory {agent.working_directory} leads out of the home, by a symbolic link. "
+                "Choose another directory for it."
+            )
+        return directory
+
+    def _prepare(self, agent: Agent, run: Run, directory: Path, resume: bool) -> tuple[ClaudeSession, PrivateFiles]:
+        """Make the folder and the files of a run, and its session."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            files = PrivateFiles(self.state / "runs")
+        except OSError as error:
+            raise RuntimeUnavailable(
+                f"The run's folder could not be made: {error.strerror}: {error.filename}"
+            ) from error
+        options = options_for(
+            agent,
+            session=SessionChoice(run.session_id, resume),
+            directory=directory,
+            environment=cli_environment(
+                {**self.environment, "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1"},
+                cli=Path(self.cli_path),
+                grace_s=self.kill_grace_s,
+            ),
+            setting_sources=cast(list[SettingSource], self.setting_sources),
+            files=files,
+            on_stderr=lambda line: None,
+        )
+        return ClaudeSession(options), files

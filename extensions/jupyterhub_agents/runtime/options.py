@@ -1,0 +1,117 @@
+"""What the SDK is told for an agent's run."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+from claude_agent_sdk import (
+    CanUseToolShadowedWarning,
+    ClaudeAgentOptions,
+    PermissionResultAllow,
+    PermissionResultDeny,
+    SettingSource,
+    ToolPermissionContext,
+)
+
+from ..models import Agent
+from .cli import LAUNCHER
+
+# Calls that a rule allows are meant to pass by `refuse`: that they do is no news.
+warnings.filterwarnings("ignore", category=CanUseToolShadowedWarning)
+
+MAX_BUFFER_SIZE = 64 * 1024 * 1024
+"""Bytes of one message of the CLI. The SDK's own limit of 1 MiB ends a run at the first large file it reads."""
+
+
+@dataclass(frozen=True)
+class SessionChoice:
+    """Which Claude session a run works in: a new one of this id, or a stored one to go on with."""
+
+    id: str
+    resume: bool
+
+
+def base_tools(rules: Sequence[str]) -> list[str]:
+    """The tools that rules name, each once: `Bash(git diff:*)` names `Bash`."""
+    return list(dict.fromkeys(rule.partition("(")[0] for rule in rules))
+
+
+def allowing_rules(rules: Sequence[str]) -> list[str]:
+    """The rules that allow calls without asking: those with a pattern."""
+    return [rule for rule in rules if "(" in rule]
+
+
+async def refuse(
+    tool: str, tool_input: dict[str, object], context: ToolPermissionContext
+) -> PermissionResultAllow | PermissionResultDeny:
+    """The answer to a call that would need a person's consent."""
+    return PermissionResultDeny(
+        message=f"This call of {tool} needs a person's consent, which cannot be asked for here. To allow such calls, "
+        f"add a rule such as {tool}(*) to the agent's tools, or choose another permission mode for it."
+    )
+
+
+class PrivateFiles:
+    """Files for one run that only the owner can read. Instructions and the definitions of MCP servers may hold
+    secrets, and arguments of a process can be read by everyone on the machine (proc(5), cmdline)."""
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = Path(mkdtemp(dir=parent, prefix="run-"))
+
+    def write(self, name: str, text: str) -> str:
+        path = self.folder / name
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    def remove(self) -> None:
+        for path in self.folder.iterdir():
+            path.unlink(missing_ok=True)
+        self.folder.rmdir()
+
+
+def options_for(
+    agent: Agent,
+    *,
+    session: SessionChoice,
+    directory: Path,
+    environment: Mapping[str, str],
+    setting_sources: Sequence[SettingSource],
+    files: PrivateFiles,
+    on_stderr: Callable[[str], None],
+) -> ClaudeAgentOptions:
+    """The SDK's options for a run of `agent` in `directory`."""
+    extra_args: dict[str, str | None] = {}
+    if agent.instructions:
+        extra_args["append-system-prompt-file"] = files.write("instructions.md", agent.instructions)
+    return ClaudeAgentOptions(
+        # Without a preset the SDK sends an empty system prompt, and the CLI is Claude Code no more.
+        system_prompt={"type": "preset", "preset": "claude_code"},
+        extra_args=extra_args,
+        tools=None if agent.tools is None else base_tools(agent.tools),
+        allowed_tools=allowing_rules(agent.tools or []),
+        disallowed_tools=list(agent.disallowed_tools),
+        permission_mode=agent.permission_mode.value,
+        can_use_tool=refuse,
+        mcp_servers=files.write("mcp.json", json.dumps({"mcpServers": agent.mcp_servers})) if agent.mcp_servers else {},
+        # A project's settings and MCP file can start programs: they count only where the site allows it.
+        setting_sources=list(setting_sources),
+        strict_mcp_config=True,
+        model=agent.model,
+        max_turns=agent.max_turns,
+        max_budget_usd=agent.max_budget_usd,
+        cwd=directory,
+        resume=session.id if session.resume else None,
+        session_id=None if session.resume else session.id,
+        include_partial_messages=True,
+        max_buffer_size=MAX_BUFFER_SIZE,
+        cli_path=LAUNCHER,
+        env=dict(environment),
+        stderr=on_stderr,
+    )

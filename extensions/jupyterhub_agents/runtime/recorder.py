@@ -1,0 +1,128 @@
+"""Makes a run's events durable: numbers them, stores them in order, and shows them only then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import AgentsError, StoreUnavailable
+from ..ids import Clock
+from ..models import Delta, Event, EventType, Run, RunChanges
+from ..store import AgentStore
+from .feed import RunFeed
+
+log = logging.getLogger(__name__)
+
+BATCH = 300
+MAX_PENDING = 5_000
+"""Events that may wait for the store. At that point the CLI's output is read no further until it writes again."""
+RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Recorder:
+    """The one writer of a run. Use it as a context manager, within the task that drives the run."""
+
+    def __init__(self, store: AgentStore, feed: RunFeed, clock: Clock, on_trouble: Callable[[str], None]) -> None:
+        self._store = store
+        self._feed = feed
+        self._clock = clock
+        self._on_trouble = on_trouble
+        self._seq = feed.run.last_seq
+        self._pending: list[Event | Delta] = []
+        self._changes: dict[str, Any] = {}
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._failure: AgentsError | None = None
+        self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def run(self) -> Run:
+        """The run as it is stored."""
+        return self._feed.run
+
+    def start(self) -> None:
+        self._writer = asyncio.create_task(self._write(), name=f"record {self.run.id}")
+
+    async def stop(self) -> None:
+        """Give up what is not stored yet; `drain` first to keep it."""
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+
+    async def add(self, type: EventType, payload: dict[str, Any], **changes: Any) -> None:
+        """Record an event, and in the same commit `changes` to the run (fields of RunChanges). Returns at
+        once while the store keeps up. Raises the store's error when it refused for good."""
+        if len(self._pending) >= MAX_PENDING:
+            await self._idle.wait()
+        if self._failure is not None:
+            raise self._failure
+        self._seq += 1
+        self._pending.append(Event(run_id=self.run.id, seq=self._seq, time=self._clock(), type=type, payload=payload))
+        self._changes.update(changes)
+        self._idle.clear()
+        self._work.set()
+
+    def delta(self, delta: Delta) -> None:
+        """Show a piece of text: now, or right after the events before it that are not stored yet."""
+        if self._pending:
+            self._pending.append(delta)
+        else:
+            self._feed.publish(delta)
+
+    async def drain(self) -> None:
+        """Wait until all that was added is stored. Raises the store's error when it refused for good."""
+        await self._idle.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _write(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._pending:
+                batch = self._pending[:BATCH]
+                events = [item for item in batch if isinstance(item, Event)]
+                last = len(batch) == len(self._pending)
+                # A status must not be seen before the events that led to it.
+                changes = self._changes if last else {}
+                if last:
+                    self._changes = {}
+                try:
+                    if events:
+                        await self._append(events, RunChanges(**changes) if changes else None)
+                except AgentsError as error:
+                    self._failure = error
+                    self._idle.set()
+                    return
+                del self._pending[: len(batch)]
+                self._feed.publish(*batch)
+                run = self.run.model_copy(update={"last_seq": events[-1].seq}) if events else self.run
+                if changes:
+                    self._feed.publish_run(RunChanges(**changes).applied_to(run))
+                else:
+                    self._feed.run = run
+            if not self._pending:
+                self._idle.set()
+
+    async def _append(self, events: list[Event], changes: RunChanges | None) -> None:
+        """Append, as often as it takes while the store is away. Appending again is harmless: the store passes
+        over what it has."""
+        attempt = 0
+        while True:
+            try:
+                await self._store.append_events(self.run.owner, self.run.id, events, changes)
+            except StoreUnavailable as error:
+                wait = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                if attempt == 0:
+                    self._on_trouble(error.message)
+                    log.warning("run %s: events wait for the store: %s", self.run.id, error.message)
+                attempt += 1
+                await asyncio.sleep(wait)
+            else:
+                if attempt:
+                    self._on_trouble("")
+                    log.info("run %s: the store took the events after %d tries", self.run.id, attempt + 1)
+                return

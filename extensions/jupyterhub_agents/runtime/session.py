@@ -1,0 +1,91 @@
+"""One running CLI, from its start to the end of the last process under it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+
+from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ClaudeSDKError
+
+from ..errors import RuntimeUnavailable
+
+STDERR_LINES = 20
+CLOSE_TIMEOUT_S = 15.0
+"""The SDK's own steps of ending a process add up to this at most: end of input, SIGTERM, SIGKILL, 5 s each."""
+
+
+class SessionEnded(Exception):
+    """The CLI ended without the result that every run ends with. The message says what it left behind."""
+
+
+class ClaudeSession:
+    """A connected CLI. `options` must start it through `launch`, and their `stderr` is set here."""
+
+    def __init__(self, options: ClaudeAgentOptions) -> None:
+        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        options.stderr = self._stderr.append
+        self._client = ClaudeSDKClient(options)
+        self._closing: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Start the CLI and wait until it takes prompts. Raises RuntimeUnavailable with what it said."""
+        try:
+            await self._client.connect()
+        except (ClaudeSDKError, OSError) as error:
+            raise RuntimeUnavailable(f"Claude Code could not be started: {self.last_words(str(error))}") from error
+        except Exception as error:
+            # The SDK raises a bare Exception for a control request that was answered with an error or not at all.
+            raise RuntimeUnavailable(f"Claude Code did not get ready: {self.last_words(str(error))}") from error
+
+    async def send(self, prompt: str) -> None:
+        """Hand over a person's message."""
+        await self._client.query(prompt)
+
+    async def messages(self) -> AsyncGenerator[dict[str, Any]]:
+        """The CLI's stream-json messages, as they are, until it ends. Raises SessionEnded when it broke off.
+
+        The SDK's own `receive_messages` parses each into a class and drops what that class has no field for;
+        the undecoded ones can be had of its Query alone, which it keeps in an attribute that it calls private.
+        """
+        query = self._client._query
+        if query is None:
+            raise SessionEnded("Claude Code is not running.")
+        try:
+            async for message in query.receive_messages():
+                yield message
+        except ClaudeSDKError as error:
+            raise SessionEnded(self.last_words(str(error))) from error
+
+    async def interrupt(self) -> None:
+        """Ask the CLI to end the turn. It answers with a result when it can."""
+        await self._client.interrupt()
+
+    def kill(self) -> None:
+        """End the CLI and all it started: SIGTERM to the reaper, which sees to the rest."""
+        if (pid := self.pid) is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the reaper, while it runs."""
+        transport = self._client._transport
+        process = getattr(transport, "_process", None)
+        return process.pid if process is not None and process.returncode is None else None
+
+    async def close(self) -> None:
+        """End what is left. The work is done in a task of its own: the SDK skips its last steps, the kill
+        among them, when the task that closes is cancelled. Cancelling this call leaves that task running;
+        calling again waits for it."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._client.disconnect(), name="close Claude session")
+        await asyncio.wait_for(asyncio.shield(self._closing), CLOSE_TIMEOUT_S)
+
+    def last_words(self, otherwise: str) -> str:
+        """What the CLI last wrote to its standard error, for people; `otherwise` when it wrote nothing."""
+        return "\n".join(self._stderr).strip()[-2_000:] or otherwise

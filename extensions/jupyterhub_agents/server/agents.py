@@ -1,0 +1,132 @@
+"""`/api/agents`: agents and their revisions."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from pydantic import Field
+
+from ..errors import AlreadyExists, InvalidInput
+from ..models import Agent, AgentCreate, AgentSpec, AgentUpdate, Model
+from .base import AgentsHandler, authorized, validated, web
+
+ID_TRIES = 50
+
+
+class ListQuery(Model):
+    limit: int = Field(default=100, ge=1, le=1000)
+    after: str | None = Field(default=None, max_length=200)
+
+
+class RevisionQuery(Model):
+    revision: int | None = Field(default=None, ge=1)
+
+
+class DeleteQuery(Model):
+    revision: int = Field(ge=1, description="The revision that was seen.")
+
+
+class RevisionsQuery(Model):
+    limit: int = Field(default=100, ge=1, le=1000)
+    before: str | None = Field(default=None, max_length=200)
+
+
+class Restore(Model):
+    """A request to make an old revision the newest again."""
+
+    revision: int = Field(ge=1, description="The newest revision that was seen.")
+
+
+def slug(name: str) -> str:
+    """An agent id made of a name: its letters and digits in ASCII, as far as they have a form there."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:60].strip("-") or "agent"
+
+
+class AgentsListHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        query = self.query(ListQuery)
+        self.reply(await (await self.store()).list_agents(self.owner, limit=query.limit, after=query.after))
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        request = self.body(AgentCreate)
+        spec = AgentSpec(**{name: getattr(request, name) for name in AgentSpec.model_fields})
+        agent = await self._create(request.id, spec)
+        self.set_header("Location", f"{self.base_url}api/agents/{agent.id}")
+        self.reply(agent, 201)
+
+    async def _create(self, agent_id: str | None, spec: AgentSpec) -> Agent:
+        store = await self.store()
+        if agent_id is not None:
+            return await store.create_agent(self.owner, agent_id, spec)
+        wanted = slug(spec.name)
+        for number in range(1, ID_TRIES + 1):
+            try:
+                return await store.create_agent(self.owner, wanted if number == 1 else f"{wanted}-{number}", spec)
+            except AlreadyExists:
+                continue
+        raise AlreadyExists(f"There are {ID_TRIES} agents named like {spec.name!r} already: give this one an `id`.")
+
+
+class AgentHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def get(self, agent_id: str) -> None:
+        query = self.query(RevisionQuery)
+        self.reply(await (await self.store()).get_agent(self.owner, agent_id, query.revision))
+
+    @web.authenticated
+    @authorized
+    async def patch(self, agent_id: str) -> None:
+        request = self.body(AgentUpdate)
+        store = await self.store()
+        newest = await store.get_agent(self.owner, agent_id)
+        changed = validated(AgentSpec, newest.spec.model_dump() | (request.model_extra or {}))
+        self.reply(await store.update_agent(self.owner, agent_id, changed, revision=request.revision))
+
+    @web.authenticated
+    @authorized
+    async def delete(self, agent_id: str) -> None:
+        query = self.query(DeleteQuery)
+        await (await self.store()).delete_agent(self.owner, agent_id, revision=query.revision)
+        self.set_status(204)
+        self.finish()
+
+
+class RevisionsHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def get(self, agent_id: str) -> None:
+        query = self.query(RevisionsQuery)
+        store = await self.store()
+        self.reply(await store.list_revisions(self.owner, agent_id, limit=query.limit, before=query.before))
+
+
+class RevisionHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def get(self, agent_id: str, number: str) -> None:
+        self.reply(await (await self.store()).get_agent(self.owner, agent_id, revision_number(number)))
+
+
+class RestoreHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def post(self, agent_id: str, number: str) -> None:
+        request = self.body(Restore)
+        store = await self.store()
+        old = await store.get_agent(self.owner, agent_id, revision_number(number))
+        self.reply(await store.update_agent(self.owner, agent_id, old.spec, revision=request.revision))
+
+
+def revision_number(text: str) -> int:
+    """The revision that a path names. Raises InvalidInput for one that no store could hold."""
+    number = int(text)
+    if not 1 <= number < 2**31:
+        raise InvalidInput(f"There is no revision {text[:20]}: they count from 1.")
+    return number

@@ -1,0 +1,118 @@
+"""The Jupyter Server extension: makes the workspace and gives it to the handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.application import NoStart
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Unicode, default
+
+from ..errors import AgentsError
+from ..runtime.manager import RunManager
+from ..store.sqlite import SQLiteStore
+from . import activity
+from .routes import tornado_handlers
+from .workspace import Workspace
+
+TICK_S = 2.0
+
+
+class AgentsApp(ExtensionApp):
+    """Agents in a Jupyter server: their definitions, runs and events, at `/api/agents` and beside it."""
+
+    name = "jupyterhub_agents"
+    app_name = "jupyterhub-agents"
+    description = __doc__
+    load_other_extensions = True
+    classes = [RunManager]  # noqa: RUF012 - a trait of JupyterApp's
+
+    owner = Unicode(
+        help="Whose workspace this is: agents and runs are stored under this name. On a hub the person's user name, "
+        "elsewhere the account's."
+    ).tag(config=True)
+    home = Unicode(help="The folder that agents' directories are in. By default the home folder.").tag(config=True)
+    state_dir = Unicode(
+        help="The folder for what the extension keeps: the database agents.db, and private files of runs at work. By "
+        "default jupyterhub-agents in $XDG_DATA_HOME or ~/.local/share."
+    ).tag(config=True)
+    notice = Unicode(
+        help="A sentence that each run shows its readers, such as that a demo model answers instead of an AI. By "
+        "default what the hub gives in JUPYTERHUB_AGENTS_NOTICE."
+    ).tag(config=True)
+
+    @default("owner")
+    def _default_owner(self) -> str:
+        return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
+
+    @default("home")
+    def _default_home(self) -> str:
+        return str(Path.home())
+
+    @default("state_dir")
+    def _default_state_dir(self) -> str:
+        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        return str(Path(data) / "jupyterhub-agents")
+
+    @default("notice")
+    def _default_notice(self) -> str:
+        return os.environ.get("JUPYTERHUB_AGENTS_NOTICE", "")
+
+    def initialize_settings(self) -> None:
+        """Make the workspace; it is opened when the event loop runs."""
+        state = Path(self.state_dir)
+        store = SQLiteStore(state / "agents.db")
+
+        def make_manager() -> RunManager:
+            manager = RunManager(store, owner=self.owner, home=Path(self.home), state=state, parent=self)
+            manager.notice = manager.notice or self.notice
+            return manager
+
+        self._workspace = Workspace(store, make_manager, owner=self.owner, state=state)
+        self._ticking: asyncio.Task[None] | None = None
+        self.settings["jupyterhub_agents"] = self._workspace
+        activity.install(self.serverapp.web_app)
+
+    def initialize_handlers(self) -> None:
+        """Add the API's paths."""
+        self.handlers.extend(tornado_handlers())
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Open the store, now that the event loop runs. One that cannot be opened is tried again on request."""
+        self._ticking = asyncio.create_task(self._tick(), name="count runs as activity")
+        try:
+            await self._workspace.open()
+        except AgentsError as error:
+            self.log.error("Agents are not available yet: %s", error.message)
+
+    async def stop_extension(self) -> None:
+        """Stop all runs and close the store."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.gather(self._ticking, return_exceptions=True)
+        await self._workspace.close()
+
+    async def _tick(self) -> None:
+        """A run that works, or waits for its turn, is activity: the culler spares its workspace."""
+        times = self.serverapp.web_app.settings["last_activity_times"]
+        while True:
+            manager = self._workspace.manager
+            if manager is not None and manager.unfinished:
+                times[self.name] = datetime.now(UTC)
+            await asyncio.sleep(TICK_S)
+
+
+def main() -> None:
+    """`python -m jupyterhub_agents.server.app`: a Jupyter server with this extension, and its `--help-all`."""
+    with suppress(NoStart):
+        AgentsApp.launch_instance()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Every path of the API, what answers it, and what goes in and out; the OpenAPI document is made of this too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..models import Agent, AgentCreate, AgentUpdate, Page, Run, RunCreate, RunResume
+from . import agents, events, health, runs
+from .base import AgentsHandler, UnknownPathHandler
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method at one path."""
+
+    summary: str
+    answer: type[BaseModel] | None = None
+    status: int = 200
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    errors: tuple[int, ...] = ()
+    media: tuple[str, ...] = ("application/json",)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path as OpenAPI writes it, its handler, and the operations the handler has."""
+
+    path: str
+    handler: type[AgentsHandler]
+    operations: Mapping[str, Operation] = field(default_factory=dict)
+
+    @property
+    def pattern(self) -> str:
+        """The path as Tornado matches it. An id of a wrong form is an id of nothing: it gets 404."""
+        return "/" + self.path.replace("{id}", r"([^/]+)").replace("{number}", r"(\d{1,12})")
+
+
+ROUTES = (
+    Route("api/agents", agents.AgentsListHandler, {
+        "get": Operation("List agents, by id", Page[Agent], query=agents.ListQuery),
+        "post": Operation("Create an agent", Agent, 201, AgentCreate, errors=(409,)),
+    }),
+    Route("api/agents/{id}", agents.AgentHandler, {
+        "get": Operation("Get an agent", Agent, query=agents.RevisionQuery, errors=(404,)),
+        "patch": Operation("Change an agent: a new revision", Agent, body=AgentUpdate, errors=(404, 409)),
+        "delete": Operation("Delete an agent; its runs and revisions stay", None, 204, query=agents.DeleteQuery,
+                            errors=(404, 409)),
+    }),
+    Route("api/agents/{id}/revisions", agents.RevisionsHandler, {
+        "get": Operation("List an agent's revisions, newest first", Page[Agent], query=agents.RevisionsQuery,
+                         errors=(404,)),
+    }),
+    Route("api/agents/{id}/revisions/{number}", agents.RevisionHandler, {
+        "get": Operation("Get a revision", Agent, errors=(404,)),
+    }),
+    Route("api/agents/{id}/revisions/{number}/restore", agents.RestoreHandler, {
+        "post": Operation("Make an old revision the newest again", Agent, body=agents.Restore, errors=(404, 409)),
+    }),
+    Route("api/agents/{id}/runs", runs.AgentRunsHandler, {
+        "get": Operation("List an agent's runs, newest first", Page[Run], query=runs.AgentRunsQuery),
+        "post": Operation("Start a run", Run, 201, RunCreate, errors=(404, 409, 429)),
+    }),
+    Route("api/runs", runs.RunsListHandler, {
+        "get": Operation("List runs, newest first", Page[Run], query=runs.RunsQuery),
+    }),
+    Route("api/runs/{id}", runs.RunHandler, {
+        "get": Operation("Get a run", Run, errors=(404,)),
+    }),
+    Route("api/runs/{id}/cancel", runs.CancelHandler, {
+        "post": Operation("Stop a run and all it started", Run, 202, errors=(404, 409)),
+    }),
+    Route("api/runs/{id}/resume", runs.ResumeHandler, {
+        "post": Operation("Go on with a run that stopped before its end", Run, 202, RunResume, errors=(404, 409, 429)),
+    }),
+    Route("api/runs/{id}/events", events.EventsHandler, {
+        "get": Operation("Read or follow a run's events", events.EventsPage, query=events.EventsQuery, errors=(404,),
+                         media=("application/json", "text/event-stream")),
+    }),
+    Route("api/agents-health", health.HealthHandler, {
+        "get": Operation("How the workspace is", health.Health, errors=(503,)),
+    }),
+    Route("api/agents-openapi.json", health.OpenAPIHandler, {
+        "get": Operation("This document"),
+    }),
+)  # fmt: skip
+
+
+def tornado_handlers() -> list[tuple[str, type[AgentsHandler]]]:
+    """The routes for ExtensionApp, which puts the base URL before each."""
+    known: list[tuple[str, Any]] = [(route.pattern, route.handler) for route in ROUTES]
+    return [*known, (r"/api/agents/.*", UnknownPathHandler), (r"/api/runs/.*", UnknownPathHandler)]

@@ -1,0 +1,78 @@
+"""`/api/runs` and `/api/agents/{id}/runs`: start, look at, cancel and resume runs."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ..models import Model, RunCreate, RunResume, RunStatus
+from .base import AgentsHandler, Empty, authorized, web
+
+
+class AgentRunsQuery(Model):
+    limit: int = Field(default=50, ge=1, le=1000)
+    before: str | None = Field(default=None, max_length=200)
+    status: list[RunStatus] | None = Field(default=None, description="May be given several times.")
+    conversation: str | None = Field(default=None, max_length=100)
+
+
+class RunsQuery(AgentRunsQuery):
+    agent: str | None = Field(default=None, max_length=100)
+
+
+class RunsListHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        await self.list_runs(self.query(RunsQuery))
+
+    async def list_runs(self, query: RunsQuery) -> None:
+        store = await self.store()
+        page = await store.list_runs(
+            self.owner,
+            agent_id=query.agent,
+            conversation_id=query.conversation,
+            statuses=query.status,
+            limit=query.limit,
+            before=query.before,
+        )
+        self.reply(page)
+
+
+class AgentRunsHandler(RunsListHandler):
+    @web.authenticated
+    @authorized
+    async def get(self, agent_id: str) -> None:  # type: ignore[override]  # the path has an argument more
+        query = self.query(AgentRunsQuery)
+        await self.list_runs(RunsQuery(agent=agent_id, **query.model_dump()))
+
+    @web.authenticated
+    @authorized
+    async def post(self, agent_id: str) -> None:
+        request = self.body(RunCreate)
+        run = await (await self.manager()).start(agent_id, request)
+        self.set_header("Location", f"{self.base_url}api/runs/{run.id}")
+        self.reply(run, 201)
+
+
+class RunHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def get(self, run_id: str) -> None:
+        self.query(Empty)
+        self.reply(await (await self.manager()).get(run_id))
+
+
+class CancelHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        self.body(Empty)
+        self.reply(await (await self.manager()).cancel(run_id), 202)
+
+
+class ResumeHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        request = self.body(RunResume)
+        self.reply(await (await self.manager()).resume(run_id, request.prompt), 202)

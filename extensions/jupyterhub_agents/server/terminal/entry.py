@@ -1,0 +1,169 @@
+"""What jupyter-server-proxy is told of the terminal, and when a person last typed into it.
+
+The terminal is at `claude-code/` under the workspace's base URL. jupyter-server-proxy starts it at the first
+request, under the reaper, so that ttyd, tmux and all that runs in them end with the Jupyter server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import functools
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from simpervisor import atexitasync  # type: ignore[import-untyped]  # it publishes no types
+
+from ...errors import RuntimeUnavailable
+from ...runtime.cli import REAPER, cli_environment, find_cli
+
+NAME = "claude-code"
+TITLE = "Claude Code"
+SESSION = "claude"
+"""The tmux session's name; attach.sh uses the same."""
+FOLDER_PREFIX = "agents-terminal-"
+LONGEST_FOLDER = 80
+"""Characters. The path of a unix socket holds 107 bytes, 103 on macOS (unix(7)), and a file name follows."""
+START_LIMIT_S = 20.0
+STOP_GRACE_S = 0.5
+TMUX_LIMIT_S = 2.0
+
+
+class Terminal:
+    """The terminal of one Jupyter server. Its sockets and its tmux configuration are in `folder` (mode 0700),
+    which is removed when the server ends."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        remove_left_folders()
+        self.notice = environ.get("JUPYTERHUB_AGENTS_NOTICE", "")
+        self.folder = make_folder()
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self._last_input: datetime | None = None
+
+    def server_process(self) -> dict[str, Any]:
+        """The entry for jupyter-server-proxy (its "Server Process options")."""
+        return {
+            # Not the bound methods: jupyter-server-proxy takes `self` for an argument that it should give.
+            "command": lambda: self.command(),
+            "environment": lambda: self.environment(),
+            # ttyd takes an address for a path only when it ends in .sock or .socket.
+            "unix_socket": str(self.folder / "ttyd.sock"),
+            # ttyd's page finds its own address by the browser's location, so any base URL works, of any length.
+            "absolute_url": False,
+            "timeout": START_LIMIT_S,
+            "new_browser_tab": False,
+            # Everything on the WebSocket, pings too, would count as activity: see last_input.
+            "update_last_activity": False,
+            "rewrite_response": only_within_this_site,
+            "launcher_entry": {
+                "title": TITLE,
+                "icon_path": str(Path(__file__).parent / "icon.svg"),
+                "category": "Notebook",
+            },
+        }
+
+    def command(self) -> list[str]:
+        launch = ["-P", "-m", "jupyterhub_agents.server.terminal.launch", "--folder", str(self.folder)]
+        with suppress(RuntimeUnavailable):  # then the terminal opens all the same, and says so
+            launch += ["--claude", str(find_cli())]
+        if self.notice:
+            launch += ["--notice", self.notice]
+        return [literal(word) for word in (sys.executable, "-IS", str(REAPER), sys.executable, *launch)]
+
+    def environment(self) -> dict[str, str]:
+        """What is set over the server's own environment; the reaper drops what is hidden from the CLI."""
+        changes = cli_environment({}, cli=Path(sys.executable), grace_s=STOP_GRACE_S)
+        return {name: literal(value) for name, value in changes.items()}
+
+    async def last_input(self) -> datetime | None:
+        """When a person last typed (or used the mouse) in the terminal, to the second; None when nobody has.
+
+        Asks tmux, at most for two seconds. Output is no input, and neither is a connection: a tab that is open and
+        idle reconnects by itself, which tmux counts as activity of its session.
+        """
+        try:
+            tmux = await asyncio.create_subprocess_exec(
+                *("tmux", "-S", str(self.folder / "tmux.sock"), "display-message", "-p", "-t", f"={SESSION}:"),
+                "#{session_activity} #{session_last_attached}",
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError:
+            return self._last_input
+        try:
+            answer, _ = await asyncio.wait_for(tmux.communicate(), TMUX_LIMIT_S)
+        except TimeoutError:
+            tmux.kill()
+            await tmux.wait()
+            return self._last_input
+        times = [int(word) for word in answer.split() if word.isdigit()]
+        if len(times) == 2 and times[0] > times[1]:
+            self._last_input = datetime.fromtimestamp(times[0], UTC)
+        return self._last_input
+
+
+@functools.cache
+def terminal() -> Terminal:
+    """The terminal of this Jupyter server."""
+    return Terminal(os.environ)
+
+
+def setup() -> dict[str, Any]:
+    """Entry point `jupyter_serverproxy_servers`."""
+    keep_the_servers_own_stop()
+    return terminal().server_process()
+
+
+def literal(word: str) -> str:
+    """`word` as jupyter-server-proxy's templates have it, where braces mean something."""
+    return word.replace("{", "{{").replace("}", "}}")
+
+
+def only_within_this_site(response: Any) -> None:
+    """Let no other site show the terminal in a frame, where it could make a person type into it unknowingly."""
+    response.headers["Content-Security-Policy"] = "frame-ancestors 'self'"
+    response.headers["Cache-Control"] = "no-store"
+
+
+def keep_the_servers_own_stop() -> None:
+    """Leave SIGTERM and SIGINT to the Jupyter server.
+
+    With the first process that jupyter-server-proxy starts, simpervisor puts a handler of its own in their place,
+    which ends the server at once: kernels and runs would not be stopped in order. The processes that it was to
+    stop (those of other proxied applications too) are stopped when the server has ended.
+    """
+    atexitasync.signal_handler_set = True
+    atexit.register(stop_proxied_processes)
+
+
+def stop_proxied_processes() -> None:
+    for stop in tuple(atexitasync._handlers):
+        with suppress(ProcessLookupError, RuntimeError):
+            stop(signal.SIGTERM)
+
+
+def make_folder() -> Path:
+    """A new private folder, with a path short enough for sockets."""
+    parent = tempfile.gettempdir()
+    if len(parent) + 30 > LONGEST_FOLDER:
+        parent = "/tmp"  # noqa: S108 - mkdtemp makes a folder of mode 0700 that did not exist
+    return Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-", dir=parent))
+
+
+def remove_left_folders() -> None:
+    """Remove the folders of servers that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        with suppress(OSError):
+            pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
+            mine = folder.is_dir() and not folder.is_symlink() and folder.lstat().st_uid == os.getuid()
+            if mine and pid.isdigit() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,169 @@
+"""`SQLiteStore`: the store on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ...errors import InvalidInput, StoreUnavailable
+from ...ids import Clock, utcnow
+from ...models import Agent, AgentSpec, Event, Page, Run, RunChanges, RunStatus
+from .. import paging
+from ..base import AgentStore
+from . import agents, connection, runs
+from . import events as event_log
+from .failures import explain
+from .readers import ReaderPool
+from .writer import GroupCommitWriter
+
+T = TypeVar("T")
+
+
+class SQLiteStore(AgentStore):
+    """Agents, runs and events in one SQLite file, which only its owner may read.
+
+    A call that returned is on the disk: it outlives the end of the process, and a loss of power as far as the disk
+    keeps its word. Other processes may use the file at the same time; a call waits up to 5 s for them.
+    A folder that is missing is made, for its owner alone. `clock` gives the times of agents.
+    """
+
+    def __init__(self, path: Path, clock: Clock = utcnow) -> None:
+        self._path = path
+        self._clock = clock
+        self._writer: GroupCommitWriter | None = None
+        self._readers: ReaderPool | None = None
+        self._lifecycle = asyncio.Lock()
+
+    async def open(self) -> None:
+        async with self._lifecycle:
+            if self._writer is not None:
+                return
+            starting = asyncio.create_task(asyncio.to_thread(self._start))
+            try:
+                self._writer = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                # A thread cannot be cancelled: take back what it started.
+                with contextlib.suppress(StoreUnavailable):
+                    await asyncio.to_thread((await starting).stop)
+                raise
+            self._readers = ReaderPool(self._path)
+
+    async def close(self) -> None:
+        async with self._lifecycle:
+            writer, self._writer = self._writer, None
+            readers, self._readers = self._readers, None
+            if writer is not None and readers is not None:
+                await asyncio.to_thread(_stop, writer, readers)
+
+    def _start(self) -> GroupCommitWriter:
+        writer = GroupCommitWriter(self._path)
+        try:
+            connection.create(self._path)
+            writer.start()
+        except (sqlite3.Error, OSError) as error:
+            raise explain(self._path, error) from error
+        return writer
+
+    async def _write(self, operation: Callable[[sqlite3.Connection], T], size: int = 0) -> T:
+        if self._writer is None:
+            raise self._not_open()
+        return await self._writer.write(operation, size)
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        if self._readers is None:
+            raise self._not_open()
+        return await self._readers.read(query)
+
+    def _not_open(self) -> StoreUnavailable:
+        return StoreUnavailable(f"The store {self._path} is not open: the server is starting or stopping.")
+
+    # Agents and their revisions
+
+    async def create_agent(self, owner: str, agent_id: str, spec: AgentSpec) -> Agent:
+        now = self._clock()
+        return await self._write(lambda db: agents.create(db, owner, agent_id, spec, now))
+
+    async def get_agent(self, owner: str, agent_id: str, revision: int | None = None) -> Agent:
+        return await self._read(lambda db: agents.get(db, owner, agent_id, revision))
+
+    async def list_agents(self, owner: str, *, limit: int = 100, after: str | None = None) -> Page[Agent]:
+        paging.check_limit(limit)
+        start = paging.parse_agent_cursor(after)
+        return await self._read(lambda db: agents.list_(db, owner, limit, start))
+
+    async def update_agent(self, owner: str, agent_id: str, spec: AgentSpec, *, revision: int) -> Agent:
+        now = self._clock()
+        return await self._write(lambda db: agents.update(db, owner, agent_id, spec, revision, now))
+
+    async def delete_agent(self, owner: str, agent_id: str, *, revision: int) -> None:
+        await self._write(lambda db: agents.delete(db, owner, agent_id, revision))
+
+    async def list_revisions(
+        self, owner: str, agent_id: str, *, limit: int = 100, before: str | None = None
+    ) -> Page[Agent]:
+        paging.check_limit(limit)
+        start = paging.parse_revision_cursor(before)
+        return await self._read(lambda db: agents.list_revisions(db, owner, agent_id, limit, start))
+
+    # Runs
+
+    async def create_run(self, run: Run) -> None:
+        if run.last_seq:
+            raise InvalidInput(f"A new run has no events, but last_seq is {run.last_seq}: append them afterwards.")
+        await self._write(lambda db: runs.create(db, run), len(run.prompt))
+
+    async def get_run(self, owner: str, run_id: str) -> Run:
+        return await self._read(lambda db: runs.get(db, owner, run_id))
+
+    async def list_runs(
+        self,
+        owner: str,
+        *,
+        agent_id: str | None = None,
+        conversation_id: str | None = None,
+        statuses: Collection[RunStatus] | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Run]:
+        paging.check_limit(limit)
+        start = paging.parse_run_cursor(before)
+        return await self._read(
+            lambda db: runs.list_(
+                db, owner, agent_id=agent_id, conversation_id=conversation_id, statuses=statuses, limit=limit,
+                before=start,
+            )
+        )  # fmt: skip
+
+    # Events
+
+    async def append_events(
+        self, owner: str, run_id: str, events: Sequence[Event], changes: RunChanges | None = None
+    ) -> None:
+        rows = event_log.encode(run_id, events)
+        if changes is not None:
+            runs.check_changes(changes)
+
+        def append(db: sqlite3.Connection) -> None:
+            number, last = runs.position(db, owner, run_id)
+            if rows:
+                event_log.append(db, number, last, rows)
+            if changes is not None:
+                runs.change(db, number, changes)
+
+        await self._write(append, sum(len(payload) for *_, payload in rows))
+
+    async def list_events(self, owner: str, run_id: str, *, after: int = 0, limit: int = 500) -> list[Event]:
+        paging.check_after(after)
+        paging.check_limit(limit)
+        return await self._read(
+            lambda db: event_log.list_(db, run_id, runs.position(db, owner, run_id)[0], after, limit)
+        )
+
+
+def _stop(writer: GroupCommitWriter, readers: ReaderPool) -> None:
+    writer.stop()
+    readers.stop()

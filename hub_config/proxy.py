@@ -1,0 +1,53 @@
+"""How people reach the hub and their workspaces: addresses, and the proxy in front."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import Any
+
+from jupyterhub.proxy import ConfigurableHTTPProxy
+from traitlets.config import Config
+
+from .hub import AgentHub
+
+
+class QuietProxy(ConfigurableHTTPProxy):
+    """configurable-http-proxy, without its word on who is active.
+
+    To the proxy every byte is activity, the polling and the pings of a forgotten browser tab included. Without
+    that, the hub goes by what the workspaces report themselves.
+    """
+
+    async def get_all_routes(self) -> dict[str, Any]:
+        """The routes, as jupyterhub.proxy.Proxy.get_all_routes says, where `last_activity` is optional."""
+        routes: dict[str, Any] = await super().get_all_routes()  # type: ignore[no-untyped-call]  # publishes no types
+        for route in routes.values():
+            route["data"].pop("last_activity", None)
+        return routes
+
+
+def configure(c: Config, hub: AgentHub) -> None:
+    """The public address as chosen; the inner ones on loopback, on free ports, so that hubs do not collide."""
+    hub_port, api_port = free_ports(2)
+    c.JupyterHub.bind_url = f"http://{_bracketed(hub.ip)}:{hub.port}"
+    c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{hub_port}"
+    c.JupyterHub.proxy_class = QuietProxy
+    c.ConfigurableHTTPProxy.command = hub.proxy_command
+    c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{api_port}"
+    c.ConfigurableHTTPProxy.pid_file = str(hub.state.hub / "proxy.pid")
+    c.ConfigurableHTTPProxy.log_level = "warn"
+
+
+def free_ports(count: int) -> list[int]:
+    """Different TCP ports of 127.0.0.1 that nobody listens on now."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [int(listener.getsockname()[1]) for listener in sockets]
+
+
+def _bracketed(ip: str) -> str:
+    """An address as URLs write it: IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{ip}]" if ":" in ip else ip

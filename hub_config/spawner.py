@@ -1,0 +1,51 @@
+"""What a workspace is: a process of this machine, with a home of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from traitlets.config import Config
+
+from .hub import AgentHub
+
+LAUNCH_MARK = "JUPYTERHUB_AGENTS_LAUNCH"
+"""An environment variable, the state folder, in all that runs in a workspace: what a crash leaves behind can be
+told from other people's programs by it."""
+
+
+def configure(c: Config, hub: AgentHub) -> None:
+    """One single-user JupyterLab a person, in `homes/NAME`, with an environment that is listed here."""
+    c.JupyterHub.spawner_class = "simple"
+    # str.format fills in the name: braces in the path are meant as they are.
+    homes = str(hub.state.homes).replace("{", "{{").replace("}", "}}")
+    c.SimpleLocalProcessSpawner.home_dir_template = f"{homes}/{{username}}"
+    c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
+    c.Spawner.default_url = hub.default_url
+    c.Spawner.start_timeout = int(hub.spawn_timeout)
+    c.Spawner.http_timeout = int(hub.spawn_timeout)
+    c.Spawner.env_keep = hub.environment_keep
+    c.Spawner.environment.update(_environment(hub))
+    if os.geteuid() == 0:
+        # Jupyter Server refuses root unless told. Here root started the hub, in a container most likely.
+        c.Spawner.args = ["--allow-root"]
+
+
+def _environment(hub: AgentHub) -> dict[str, str]:
+    bin_folder = str(Path(sys.executable).parent)
+    environment = {
+        "PATH": os.pathsep.join([bin_folder, os.environ.get("PATH", os.defpath)]),
+        "JUPYTERHUB_ACTIVITY_INTERVAL": str(hub.activity_interval),
+        LAUNCH_MARK: hub.state_dir,
+    }
+    if {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} & os.environ.keys():
+        # The hub and the demo model are on this machine: no proxy can reach them for a workspace.
+        kept = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+        direct = ",".join(filter(None, [kept, "127.0.0.1", "localhost"]))
+        environment |= {"NO_PROXY": direct, "no_proxy": direct}
+    if not hub.uses_demo_model:
+        environment["ANTHROPIC_API_KEY"] = hub.anthropic_api_key
+        if hub.anthropic_base_url:
+            environment["ANTHROPIC_BASE_URL"] = hub.anthropic_base_url
+    return environment

@@ -1,0 +1,3 @@
+from hub_config import configure
+
+configure(c)  # noqa: F821 - JupyterHub gives it

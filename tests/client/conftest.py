@@ -1,0 +1,235 @@
+"""The client against a real Jupyter server with the extension, the real CLI, and a scripted model behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jupyterhub_agents.client import AgentClient
+from jupyterhub_agents.testing.scripted_model import ScriptedModel, say, use
+
+SCRIPT: dict[str, Any] = {
+    "greet": [say("Hello from the script.")],
+    "write hello": [
+        say("I write it first.") + use("Write", {"file_path": "hello.py", "content": "print('hello')\n"}),
+        use("Bash", {"command": "python3 hello.py"}),
+        say("It prints hello."),
+    ],
+    "refused": [use("Bash", {"command": "rm -rf nothing"}), say("I was not let.")],
+    "slow": [say(" ".join(f"word{number}" for number in range(60))).paced(0.05)],
+    "endless": [use("Bash", {"command": "sleep 300"}), say("Never said.")],
+    "again": [say("Once more, then.")],
+    "separators": [say("a\u2028b\u0085c \x1b[31mred\x1b[0m")],
+}
+START_LIMIT_S = 40
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def until(what: Callable[[], Any], within_s: float = 20) -> Any:
+    """Wait until `what()` is true, and give its value."""
+    deadline = time.monotonic() + within_s
+    while not (value := what()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {within_s:g} s")
+        time.sleep(0.02)
+    return value
+
+
+class Server:
+    """A person's Jupyter server with a home of its own. It can be stopped and started again."""
+
+    def __init__(self, folder: Path, model: ScriptedModel, *, notice: str = "") -> None:
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.runtime = folder / "runtime"
+        self.token = secrets.token_hex(16)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/user/ana/"
+        self.log = folder / "server.log"
+        kept = ("PATH", "LANG", "VIRTUAL_ENV")
+        self.env = {name: os.environ[name] for name in kept if name in os.environ} | {
+            **model.env(),
+            "HOME": str(self.home),
+            "JUPYTER_RUNTIME_DIR": str(self.runtime),
+            "JUPYTER_TOKEN": self.token,
+            "JUPYTERHUB_AGENTS_NOTICE": notice,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [
+            sys.executable, "-m", "jupyter", "server", "--no-browser", "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0", "--ServerApp.base_url=/user/ana/",
+            f"--ServerApp.root_dir={self.home}", "--allow-root",
+        ]  # fmt: skip
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=self.env, cwd=self.home, stdout=log, stderr=log, start_new_session=True
+            )
+        until(self._answers, START_LIMIT_S)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            pytest.fail(f"the server ended: {self.log.read_text()[-3000:]}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return bool(list(self.runtime.glob("jpserver-*.json")))
+        return False
+
+    def stop(self, *, kill: bool = False) -> None:
+        if self._process is None:
+            return
+        below = psutil.Process(self._process.pid).children(recursive=True) if self._process.poll() is None else []
+        self._process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+        _, left = psutil.wait_procs(below, timeout=8)
+        for process in left:
+            process.kill()
+        self._process = None
+        assert not left, f"left behind: {left}"
+
+    def client(self, **options: Any) -> AgentClient:
+        return AgentClient(**{"workspace_url": self.url, "token": self.token, **options})
+
+    def command(self, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+        """Run `jupyter agents ...` as a person does in the workspace's terminal."""
+        return subprocess.run(
+            [sys.executable, "-m", "jupyterhub_agents.client", *arguments],
+            env=self.env | {"COLUMNS": "100"} | (env or {}),
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=options.pop("stdin", subprocess.DEVNULL) if "input" not in options else None,
+            **options,
+        )
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[ScriptedModel]:
+    with ScriptedModel(SCRIPT) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, model: ScriptedModel) -> Iterator[Server]:
+    """One workspace for all tests; each makes agents of its own."""
+    server = Server(tmp_path_factory.mktemp("workspace"), model)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[AgentClient]:
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def agent_id(client: AgentClient) -> str:
+    """An agent that may write and run Python."""
+    name = f"helper-{secrets.token_hex(4)}"
+    client.create_agent(
+        name, tools=["Read", "Write", "Edit", "Bash(python3 *)"], permission_mode="acceptEdits"
+    )
+    return name
+
+
+class Network:
+    """The way to a server: a TCP relay that can be cut. `cut_after` bytes of answers every connection breaks."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.cut_after: int | None = None
+        self.up = True
+        self.connections = 0
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._spawn(self._accept)
+
+    def _spawn(self, work: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=work, args=arguments)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            if not self.up:
+                near.close()
+                continue
+            self.connections += 1
+            far = socket.create_connection(("127.0.0.1", self._to))
+            self._open |= {near, far}
+            self._spawn(self._pump, near, far, None)
+            self._spawn(self._pump, far, near, self.cut_after)
+
+    def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                if limit is not None and (limit := limit - len(data)) <= 0:
+                    break
+                target.sendall(data)
+        self._break(source, target)
+
+    def _break(self, *ends: socket.socket) -> None:
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+            self._open.discard(end)
+
+    def cut(self) -> None:
+        """Break all connections there are."""
+        self._break(*list(self._open))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def network(server: Server) -> Iterator[Network]:
+    network = Network(server.port)
+    yield network
+    network.close()
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    """JSON lines."""
+    return [json.loads(line) for line in text.splitlines()]

