@@ -37,8 +37,7 @@ from traitlets.config.loader import PyFileConfigLoader
 from . import processes
 from .hub import AgentHub
 from .proxy import free_ports
-from .spawner import LAUNCH_MARK
-from .state import StateFolder
+from .state import LAUNCH_MARK, StateFolder
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
@@ -85,7 +84,7 @@ def _run(config: Path) -> int:
         if hub.state.log.exists():
             hub.state.log.replace(hub.state.log.with_suffix(".log.1"))
         with hub.state.log.open("x", encoding="utf-8") as log:
-            child = _start_hub(config, log)
+            child = _start_hub(config, hub, log)
         try:
             return _attend(hub, child, signals)
         finally:
@@ -168,9 +167,10 @@ def _next(port: int) -> int:
     return port + 1 if port < 65535 else 8000
 
 
-def _start_hub(config: Path, log: TextIO) -> subprocess.Popen[bytes]:
+def _start_hub(config: Path, hub: AgentHub, log: TextIO) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own words, no shell
         [sys.executable, "-m", "jupyterhub", "-f", str(config.resolve())],
+        env=os.environ | {LAUNCH_MARK: hub.state_dir},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,

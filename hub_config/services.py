@@ -9,6 +9,7 @@ from traitlets.config import Config
 
 from .hub import AgentHub
 from .proxy import free_ports
+from .state import LAUNCH_MARK
 
 DEMO_NOTICE = (
     "These answers come from a scripted demo model, not from an AI."
@@ -22,7 +23,7 @@ def configure(c: Config, hub: AgentHub) -> None:
     if hub.cull_timeout:
         _cull_idle_workspaces(c, hub)
     if hub.uses_demo_model:
-        _run_demo_model(c)
+        _run_demo_model(c, hub)
 
 
 def _cull_idle_workspaces(c: Config, hub: AgentHub) -> None:
@@ -30,7 +31,8 @@ def _cull_idle_workspaces(c: Config, hub: AgentHub) -> None:
     command = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={hub.cull_timeout}"]
     if hub.cull_interval:
         command.append(f"--cull-every={hub.cull_interval}")
-    c.JupyterHub.services.append({"name": "idle-culler", "command": command})
+    environment = {LAUNCH_MARK: hub.state_dir}
+    c.JupyterHub.services.append({"name": "idle-culler", "command": command, "environment": environment})
     c.JupyterHub.load_roles.append(
         {
             "name": "idle-culler",
@@ -40,7 +42,7 @@ def _cull_idle_workspaces(c: Config, hub: AgentHub) -> None:
     )
 
 
-def _run_demo_model(c: Config) -> None:
+def _run_demo_model(c: Config, hub: AgentHub) -> None:
     """The scripted model as a service of the hub, with a key of this start that only workspaces know."""
     key = f"demo-{secrets.token_urlsafe(24)}"
     (port,) = free_ports(1)
@@ -51,7 +53,7 @@ def _run_demo_model(c: Config) -> None:
                 sys.executable, "-m", "jupyterhub_agents.testing.demo_model",
                 "--host", "127.0.0.1", "--port", str(port),
             ],
-            "environment": {"JUPYTERHUB_AGENTS_DEMO_KEY": key},
+            "environment": {"JUPYTERHUB_AGENTS_DEMO_KEY": key, LAUNCH_MARK: hub.state_dir},
         }
     )  # fmt: skip
     c.Spawner.environment.update(

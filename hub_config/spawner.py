@@ -9,10 +9,7 @@ from pathlib import Path
 from traitlets.config import Config
 
 from .hub import AgentHub
-
-LAUNCH_MARK = "JUPYTERHUB_AGENTS_LAUNCH"
-"""An environment variable, the state folder, in all that runs in a workspace: what a crash leaves behind can be
-told from other people's programs by it."""
+from .state import LAUNCH_MARK
 
 
 def configure(c: Config, hub: AgentHub) -> None:

@@ -7,6 +7,10 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+LAUNCH_MARK = "JUPYTERHUB_AGENTS_LAUNCH"
+"""An environment variable of all that a hub starts: the path of its state folder. What a crash leaves behind can
+be told from other programs by it."""
+
 _SYMBOLS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """Letters and digits that are not taken for one another, and that a double click selects as one word."""
 

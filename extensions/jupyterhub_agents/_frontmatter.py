@@ -85,16 +85,13 @@ def _refusal(mark: yaml.Mark, what: str) -> InvalidInput:
 
 
 def _load(text: str) -> FrontMatter:
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
+        node = yaml.compose(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _NotYaml(mark.line if mark else 0, str(error.problem or error.context)) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise _NotYaml(0, str(error).partition("\n")[0]) from error
-    finally:
-        loader.dispose()
     if node is None:
         return FrontMatter()
     if not isinstance(node, yaml.MappingNode):
@@ -110,6 +107,8 @@ def _value(node: yaml.Node, seen: set[int], depth: int) -> Any:
     seen.add(id(node))
     if depth > MAX_DEPTH:
         raise _refusal(node.start_mark, f"values are nested more than {MAX_DEPTH} deep")
+    if not isinstance(node, yaml.ScalarNode) and node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+        raise _refusal(node.start_mark, f"the tag {node.tag!r} is not read here")
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key, value in node.value:

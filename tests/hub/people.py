@@ -56,10 +56,10 @@ class Person:
 
     def sign_in(self, password: str | None = None) -> httpx.Response:
         """Send the sign-in form, with the right password unless another is given. The answer is the page after."""
-        admin = self.name == "admin"
-        right = self.hub.admin_password if admin else self.hub.user_password
+        if password is None:
+            password = self.hub.admin_password if self.name == "admin" else self.hub.user_password
         self.browser.get("/hub/login")
-        form = {"username": self.name, "password": right if password is None else password}
+        form = {"username": self.name, "password": password}
         return self.browser.post("/hub/login?next=/hub/home", data=form | {"_xsrf": self.xsrf("/hub/")})
 
     def xsrf(self, path: str) -> str:

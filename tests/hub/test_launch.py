@@ -90,7 +90,7 @@ def test_when_the_launcher_is_killed_the_hub_stops_by_itself(state: Path) -> Non
     hub = launch(state).wait_until_ready()
     processes = hub.processes()
     hub.launcher.kill()
-    hub.launcher.wait()
+    hub.stop()
     eventually(lambda: all_ended(processes), within=30, what="the hub has stopped after its launcher")
 
 
@@ -100,7 +100,7 @@ def test_after_a_crash_of_everything_the_next_start_clears_up_and_works(state: P
     hub.launcher.send_signal(signal.SIGSTOP)  # so that it cannot clear up in between
     find(hub, "jupyterhub").kill()
     hub.launcher.kill()
-    hub.launcher.wait()
+    hub.stop()
     with running_hub(state) as again:
         eventually(lambda: all_ended(processes), within=10, what="what the crash left is gone")
         assert again.person("ada").spawn().workspace.get("api/contents/").status_code == 200

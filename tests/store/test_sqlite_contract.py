@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from blockbuster import BlockingError
 
-from jupyterhub_agents.errors import SequenceGap
+from jupyterhub_agents.errors import SequenceGap, StaleRevision
 from jupyterhub_agents.models import Agent, AgentSpec, Event, Page, Run, RunChanges
 from jupyterhub_agents.store.sqlite import SQLiteStore
 from jupyterhub_agents.store.sqlite.connection import connect_writer, create
@@ -46,14 +46,14 @@ class ShowsEverybodyEverything(SQLiteStore):
 
 class LastWriterWins(SQLiteStore):
     async def update_agent(self, owner: str, agent_id: str, spec: AgentSpec, *, revision: int) -> Agent:
-        newest = await self.get_agent(owner, agent_id)
-        return await super().update_agent(owner, agent_id, spec, revision=newest.revision)
+        try:
+            return await super().update_agent(owner, agent_id, spec, revision=revision)
+        except StaleRevision as stale:
+            return await self.update_agent(owner, agent_id, spec, revision=stale.current)
 
 
 class PagesByPosition(SQLiteStore):
-    async def list_runs(
-        self, owner: str, *, limit: int = 50, before: str | None = None, **filters: Any
-    ) -> Page[Run]:
+    async def list_runs(self, owner: str, *, limit: int = 50, before: str | None = None, **filters: Any) -> Page[Run]:
         start = int(before or 0)
         runs = (await super().list_runs(owner, limit=1_000, **filters)).items
         more = len(runs) > start + limit

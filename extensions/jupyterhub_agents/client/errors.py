@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..errors import AgentsError
+from ..errors import AgentsError, NotAllowed
 from ..models import Run
 
 
@@ -29,7 +29,7 @@ class WorkspaceNotRunning(ClientError):
     code = "workspace_not_running"
 
 
-class TokenRefused(ClientError):
+class TokenRefused(ClientError, NotAllowed):
     code = "token_refused"
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,6 @@ from ..store.sqlite import SQLiteStore
 from . import activity
 from .routes import tornado_handlers
 from .workspace import Workspace
-
-TICK_S = 2.0
 
 
 class AgentsApp(ExtensionApp):
@@ -75,9 +71,9 @@ class AgentsApp(ExtensionApp):
             return manager
 
         self._workspace = Workspace(store, make_manager, owner=self.owner, state=state)
-        self._ticking: asyncio.Task[None] | None = None
         self.settings["jupyterhub_agents"] = self._workspace
-        activity.install(self.serverapp.web_app)
+        # A run that works, or waits for its turn, is activity: the culler spares its workspace.
+        activity.install(self.serverapp.web_app, is_busy=[self._has_unfinished_runs])
 
     def initialize_handlers(self) -> None:
         """Add the API's paths."""
@@ -85,7 +81,6 @@ class AgentsApp(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Open the store, now that the event loop runs. One that cannot be opened is tried again on request."""
-        self._ticking = asyncio.create_task(self._tick(), name="count runs as activity")
         try:
             await self._workspace.open()
         except AgentsError as error:
@@ -93,19 +88,11 @@ class AgentsApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Stop all runs and close the store."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.gather(self._ticking, return_exceptions=True)
         await self._workspace.close()
 
-    async def _tick(self) -> None:
-        """A run that works, or waits for its turn, is activity: the culler spares its workspace."""
-        times = self.serverapp.web_app.settings["last_activity_times"]
-        while True:
-            manager = self._workspace.manager
-            if manager is not None and manager.unfinished:
-                times[self.name] = datetime.now(UTC)
-            await asyncio.sleep(TICK_S)
+    def _has_unfinished_runs(self) -> bool:
+        manager = self._workspace.manager
+        return manager is not None and manager.unfinished > 0
 
 
 def main() -> None:

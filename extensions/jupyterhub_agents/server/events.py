@@ -39,6 +39,10 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, AgentsHandler):
     _run_id = ""
     _stream: asyncio.Task[None] | None = None
 
+    async def prepare(self) -> None:  # type: ignore[override]  # APIHandler's is a coroutine; Tornado's stub is not
+        """As the API's other handlers. What WebSocketMixin would add keeps from a login page, which none here has."""
+        await AgentsHandler.prepare(self)
+
     @web.authenticated
     @authorized
     async def get(self, run_id: str) -> None:  # type: ignore[override]  # Tornado's takes any arguments

@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import sys
-import threading
+import time
 from types import FrameType
 
 import click
@@ -122,32 +122,24 @@ def _delivered(reply: Reply) -> Reply:
     return reply.paced(pace).usage(input_tokens=0, output_tokens=0).as_model(DEMO_MODEL)
 
 
-def _end_with_parent(parent: int, stop: threading.Event) -> None:
-    """Have this process end when its parent does: by the kernel where there is prctl(2), and by looking."""
+def _end_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, where there is prctl(2)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
-    def watch() -> None:
-        while not stop.wait(_PARENT_POLL_S):
-            if os.getppid() != parent:
-                stop.set()
 
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 @click.command(help="Serve the demo model: a stand-in for Claude that follows a script and is no AI.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="a free one")
 @click.option("--host", default="127.0.0.1", show_default=True)
 def main(port: int, host: str) -> None:
-    stop = threading.Event()
     parent = os.getppid()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    _end_with_parent(parent, stop)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    _end_with_parent()
     model = DemoModel(host=host, port=port, api_key=os.environ.get(KEY_VARIABLE) or None, keep_requests=False)
     try:
         model.start()
@@ -155,10 +147,10 @@ def main(port: int, host: str) -> None:
         raise click.ClickException(
             f"The demo model cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
         ) from error
-    click.echo(f"Demo model at {model.url}. {DEMO_NOTICE}")
     try:
-        while not stop.wait(_PARENT_POLL_S):
-            pass
+        click.echo(f"Demo model at {model.url}. {DEMO_NOTICE}")
+        while os.getppid() == parent:
+            time.sleep(_PARENT_POLL_S)
     finally:
         model.stop()
 

@@ -12,7 +12,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -51,8 +51,6 @@ class Desk:
     directory: str
     tools: frozenset[str]
     file: str | None = None
-    command: str | None = None
-    seen: dict[str, str] = field(default_factory=dict)
 
     def absolute(self, path: str) -> str:
         return str(PurePosixPath(self.directory) / path)
@@ -94,7 +92,7 @@ def write(task: Task, desk: Desk) -> Work:
         raise GaveUp(f"I do not know what file to write for “{task.words}”: please name it, such as notes.md.")
     desk.file = path
     text = demo_content.content(path, task.words, task.quoted)
-    yield from _write(f"I write `{path}`.", path, text, desk)
+    yield _write(f"I write `{path}`.", path, text, desk)
     return f"I wrote `{path}` ({_count(text.splitlines(), 'line')})."
 
 
@@ -125,7 +123,6 @@ def replace(task: Task, desk: Desk) -> Work:
         )  # fmt: skip
         text = text.replace(form, put)
         number += times
-    desk.seen[path] = text
     return f"I replaced “{old}” with “{new}” in `{path}` ({_times(number)})."
 
 
@@ -142,8 +139,9 @@ def add(task: Task, desk: Desk) -> Work:
         raise GaveUp(f'I do not see what to add to `{path}`. Please say: add the line "this" to {path}.')
     text = yield from _read_whole(f"I read `{path}` first.", path, desk)
     ending = "" if not text or text.endswith("\n") else "\n"
-    yield from _write(f"I add the line to `{path}`.", path, f"{text}{ending}{line}\n", desk)
-    return f"I added “{line}” to `{path}`, which now has {_count(desk.seen[path].splitlines(), 'line')}."
+    longer = f"{text}{ending}{line}\n"
+    yield _write(f"I add the line to `{path}`.", path, longer, desk)
+    return f"I added “{line}” to `{path}`, which now has {_count(longer.splitlines(), 'line')}."
 
 
 def run(task: Task, desk: Desk) -> Work:
@@ -234,8 +232,7 @@ def _read(says: str, path: str, desk: Desk) -> Generator[Call, ToolResult, str]:
     """The text of a file. The Read tool gives it with numbered lines."""
     found = yield Call(says, "Read", {"file_path": desk.absolute(path)})
     numbered = re.findall(r"^[ \t]*\d+(?:\t|→)(.*)$", found.text, re.MULTILINE)
-    desk.seen[path] = "\n".join(numbered) if numbered else found.text
-    return desk.seen[path]
+    return "\n".join(numbered) if numbered else found.text
 
 
 def _read_whole(says: str, path: str, desk: Desk) -> Generator[Call, ToolResult, str]:
@@ -247,16 +244,8 @@ def _read_whole(says: str, path: str, desk: Desk) -> Generator[Call, ToolResult,
     return text
 
 
-def _write(says: str, path: str, text: str, desk: Desk) -> Generator[Call, ToolResult, None]:
-    """Writes a file. The Write tool wants a file that exists to have been read first."""
-    call = Call(says, "Write", {"file_path": desk.absolute(path), "content": text}, may_fail=True)
-    done = yield call
-    if done.is_error and "read" in done.text.lower() and "permission" not in done.text.lower():
-        yield from _read(f"`{path}` is there already, so I read it first.", path, desk)
-        done = yield Call(f"Now I write `{path}`.", call.tool, call.input)
-    elif done.is_error:
-        raise GaveUp(f"I could not write `{path}`:\n\n{_quote(done.text)}")
-    desk.seen[path] = text
+def _write(says: str, path: str, text: str, desk: Desk) -> Call:
+    return Call(says, "Write", {"file_path": desk.absolute(path), "content": text})
 
 
 _CLOCK = re.compile(r"what (time|day|date)|what is the (time|date)", re.IGNORECASE)

@@ -6,7 +6,6 @@ request, under the reaper, so that ttyd, tmux and all that runs in them end with
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import functools
 import os
@@ -16,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,15 @@ from simpervisor import atexitasync  # type: ignore[import-untyped]  # it publis
 
 from ...errors import RuntimeUnavailable
 from ...runtime.cli import REAPER, cli_environment, find_cli
+from .last_input import LastInput
 
 NAME = "claude-code"
 TITLE = "Claude Code"
-SESSION = "claude"
-"""The tmux session's name; attach.sh uses the same."""
 FOLDER_PREFIX = "agents-terminal-"
 LONGEST_FOLDER = 80
 """Characters. The path of a unix socket holds 107 bytes, 103 on macOS (unix(7)), and a file name follows."""
 START_LIMIT_S = 20.0
 STOP_GRACE_S = 0.5
-TMUX_LIMIT_S = 2.0
 
 
 class Terminal:
@@ -47,7 +44,7 @@ class Terminal:
         self.notice = environ.get("JUPYTERHUB_AGENTS_NOTICE", "")
         self.folder = make_folder()
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
-        self._last_input: datetime | None = None
+        self._last_input = LastInput(self.folder / "tmux.sock")
 
     def server_process(self) -> dict[str, Any]:
         """The entry for jupyter-server-proxy (its "Server Process options")."""
@@ -61,7 +58,7 @@ class Terminal:
             "absolute_url": False,
             "timeout": START_LIMIT_S,
             "new_browser_tab": False,
-            # Everything on the WebSocket, pings too, would count as activity: see last_input.
+            # Everything on the WebSocket, pings too, would count as activity; last_input tells typing from that.
             "update_last_activity": False,
             "rewrite_response": only_within_this_site,
             "launcher_entry": {
@@ -85,30 +82,8 @@ class Terminal:
         return {name: literal(value) for name, value in changes.items()}
 
     async def last_input(self) -> datetime | None:
-        """When a person last typed (or used the mouse) in the terminal, to the second; None when nobody has.
-
-        Asks tmux, at most for two seconds. Output is no input, and neither is a connection: a tab that is open and
-        idle reconnects by itself, which tmux counts as activity of its session.
-        """
-        try:
-            tmux = await asyncio.create_subprocess_exec(
-                *("tmux", "-S", str(self.folder / "tmux.sock"), "display-message", "-p", "-t", f"={SESSION}:"),
-                "#{session_activity} #{session_last_attached}",
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-        except OSError:
-            return self._last_input
-        try:
-            answer, _ = await asyncio.wait_for(tmux.communicate(), TMUX_LIMIT_S)
-        except TimeoutError:
-            tmux.kill()
-            await tmux.wait()
-            return self._last_input
-        times = [int(word) for word in answer.split() if word.isdigit()]
-        if len(times) == 2 and times[0] > times[1]:
-            self._last_input = datetime.fromtimestamp(times[0], UTC)
-        return self._last_input
+        """When a person last typed in the terminal; None when nobody has."""
+        return await self._last_input.ask()
 
 
 @functools.cache

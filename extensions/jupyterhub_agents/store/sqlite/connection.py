@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -37,18 +38,21 @@ class Connection:
             self.raw.close()
 
 
+_creating = threading.Lock()
+
+
 def create(path: Path) -> None:
-    """Make the file, for its owner alone, and the folders that are missing. Raises OSError."""
+    """Make the file, for its owner alone, and the folders that are missing. Blocks. Raises OSError."""
     missing = [folder for folder in path.parents if not folder.exists()]
     for folder in reversed(missing):
         folder.mkdir(mode=0o700, exist_ok=True)
+    # A file that a store of this process may have open is not opened here: closing it again would release
+    # SQLite's locks on it (https://sqlite.org/howtocorrupt.html, section 2.2).
+    with _creating, contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     # SQLite gives its -wal and -shm files the mode of the database.
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        if os.fstat(descriptor).st_mode & 0o077:
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
 
 
 def connect_writer(path: Path) -> Connection:

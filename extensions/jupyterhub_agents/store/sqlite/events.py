@@ -14,10 +14,8 @@ from ..paging import microseconds, moment
 _SEQ_BITS = 32
 _MAX_SEQ = (1 << _SEQ_BITS) - 1
 
-LAST_SEQ = (
-    f"COALESCE((SELECT max(key) FROM events WHERE key BETWEEN number << {_SEQ_BITS} AND"
-    f" (number << {_SEQ_BITS}) | {_MAX_SEQ}) & {_MAX_SEQ}, 0)"
-)
+_NEWEST_KEY = "SELECT max(key) FROM events WHERE key BETWEEN number << 32 AND (number << 32) | 4294967295"
+LAST_SEQ = f"COALESCE(({_NEWEST_KEY}) & 4294967295, 0)"
 """The number of a run's newest event, in a query of runs."""
 
 Row = tuple[int, int, str, str]
