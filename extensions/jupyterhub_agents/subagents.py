@@ -159,9 +159,7 @@ def _split(text: str) -> tuple[str, str]:
     if first.endswith("\r"):
         text = text.replace("\r\n", "\n")
     if not re.match(r"---[ \t]*\n", text):
-        raise InvalidInput(
-            "line 1: a subagent file begins with a line `---`, front matter, and a line `---`."
-        )
+        raise InvalidInput("line 1: a subagent file begins with a line `---`, front matter, and a line `---`.")
     start = text.index("\n") + 1
     end = re.compile(r"^---[ \t]*(\n|\Z)", re.MULTILINE).search(text, start)
     if end is None:

@@ -29,7 +29,7 @@ SCRIPT: dict[str, Any] = {
         use("Bash", {"command": "python3 hello.py"}),
         say("It prints hello."),
     ],
-    "refused": [use("Bash", {"command": "rm -rf nothing"}), say("I was not let.")],
+    "refused": [use("Bash", {"command": "curl http://127.0.0.1:9/"}), say("I was not let.")],
     "slow": [say(" ".join(f"word{number}" for number in range(60))).paced(0.05)],
     "endless": [use("Bash", {"command": "sleep 300"}), say("Never said.")],
     "again": [say("Once more, then.")],
@@ -154,9 +154,7 @@ def client(server: Server) -> Iterator[AgentClient]:
 def agent_id(client: AgentClient) -> str:
     """An agent that may write and run Python."""
     name = f"helper-{secrets.token_hex(4)}"
-    client.create_agent(
-        name, tools=["Read", "Write", "Edit", "Bash(python3 *)"], permission_mode="acceptEdits"
-    )
+    client.create_agent(name, tools=["Read", "Write", "Edit", "Bash(python3 *)"], permission_mode="acceptEdits")
     return name
 
 

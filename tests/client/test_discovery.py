@@ -64,7 +64,7 @@ def test_of_several_servers_the_one_that_started_this_kernel_is_meant(tmp_path: 
     environ = {"JUPYTER_RUNTIME_DIR": str(tmp_path)}
     assert find(environ=environ | {"JPY_PARENT_PID": str(os.getppid())}).url == "http://127.0.0.1:8002/"
     assert find(environ=environ | {"JUPYTER_SERVER_URL": "http://127.0.0.1:8001"}).url == "http://127.0.0.1:8001/"
-    with pytest.raises(NoWorkspace, match="Several .*8001/.*8002/"):
+    with pytest.raises(NoWorkspace, match=r"Several .*8001/.*8002/"):
         find(environ=environ)
 
 

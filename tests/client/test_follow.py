@@ -98,7 +98,7 @@ def test_without_contact_it_gives_up_after_its_patience() -> None:
     state = follow(clock)
     state.connected()
     clock.time = 1000
-    with pytest.raises(Unreachable, match="60 s.*went away.*after event 0"):
+    with pytest.raises(Unreachable, match=r"60 s.*went away.*after event 0"):
         for _ in range(1000):
             clock.time += state.lost(httpx.ReadError("went away"))
     assert 1060 <= clock.time < 1061

@@ -14,9 +14,7 @@ RUN_ID = new_id()
 
 
 def delta(text: str, block: int = 0, message: str = "m", parent: str | None = None) -> Delta:
-    return Delta(
-        run_id=RUN_ID, kind="text", message_id=message, block=block, text=text, parent_tool_use_id=parent
-    )
+    return Delta(run_id=RUN_ID, kind="text", message_id=message, block=block, text=text, parent_tool_use_id=parent)
 
 
 def message(*content: dict[str, Any], id: str = "m", type: str = "assistant", parent: str | None = None) -> Event:

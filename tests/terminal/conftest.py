@@ -43,12 +43,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, path: str, model: ScriptedM
 def shell(server: Workspace) -> Iterator[Terminal]:
     """A connection whose session is at a shell: Claude Code was left."""
     with server.terminal() as terminal:
-        terminal.read_until("Claude Code")
-        if "has ended" not in screen(server):
+        terminal.read_until("Keeps running")
+        if "claude" in server.running():
             until("Claude Code's prompt", lambda: "shift+tab" in screen(server))
             terminal.type("/exit")
             until("the command in the prompt", lambda: "/exit" in screen(server))
             terminal.type("\r")
-            until("the shell", lambda: "has ended" in screen(server))
+            until("the shell", lambda: "claude" not in server.running())
         terminal.type("clear\r")
         yield terminal

@@ -158,8 +158,7 @@ def test_kill_9_of_the_server_leaves_no_process(tmp_path: Path, path: str) -> No
         with server.terminal() as terminal:
             terminal.read_until("Claude Code v")
             below = server.below()
-            names = {process.name() for process in below.values()}
-            assert {"ttyd", "claude", "tmux: server"} <= names
+            assert {"ttyd", "claude", "tmux: server"} <= server.running()
             server.process.send_signal(signal.SIGKILL)
             server.process.wait(5)
         left = psutil.wait_procs(list(below.values()), timeout=5)[1]

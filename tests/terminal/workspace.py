@@ -62,6 +62,14 @@ class Workspace:
         (folder,) = Path(tempfile.gettempdir()).glob(f"agents-terminal-{self.process.pid}-*")
         return folder
 
+    def running(self) -> set[str]:
+        """The names of all programs under the server."""
+        names = set()
+        for process in self.below().values():
+            with suppress(psutil.NoSuchProcess):
+                names.add(process.name())
+        return names
+
     def below(self) -> dict[int, psutil.Process]:
         """Every process under the server, by its id."""
         return {each.pid: each for each in psutil.Process(self.process.pid).children(recursive=True)}

@@ -12,12 +12,13 @@ from typing import Self, TextIO, TypeVar, Unpack
 import httpx
 from httpx_sse import EventSource
 
+from ..errors import NotFound
 from ..models import Agent, Event, Run, RunStatus, Trigger
 from . import discovery, protocol
 from .attempts import Attempts
 from .errors import RunFailed
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
-from .protocol import AgentChanges, AgentFields, Call, PageCall
+from .protocol import AgentChanges, AgentFields, Call, Health, PageCall
 from .transcript import PlainWriter, Transcript, Words
 from .views import AgentView, Listing, RunView
 
@@ -75,6 +76,15 @@ class AsyncAgentClient:
         """Make an agent. Without `id`, one is made of the name. Raises AlreadyExists."""
         return AsyncAgentHandle(self, await self._send(protocol.create_agent(name, id, fields)))
 
+    async def save_agent(self, id: str, **fields: Unpack[AgentChanges]) -> AsyncAgentHandle:
+        """Make an agent of this id, or change these fields of the one there is. Doing it again changes nothing."""
+        try:
+            agent = await self.agent(id)
+        except NotFound:
+            name = fields.pop("name", id)
+            return AsyncAgentHandle(self, await self._send(protocol.create_agent(name, id, fields)))
+        return await agent.update(**fields)
+
     # Runs
 
     async def run(
@@ -105,6 +115,10 @@ class AsyncAgentClient:
         """The newest runs first, at most `limit`."""
         runs = await self._all(protocol.runs_pages(agent_id, conversation, status, limit), limit)
         return Listing(AsyncRunHandle(self, run) for run in runs)
+
+    async def health(self) -> Health:
+        """How the workspace is: what runs, what is wrong, and whether a demo model answers (`notice`)."""
+        return await self._send(protocol.health())
 
     # Below the surface
 

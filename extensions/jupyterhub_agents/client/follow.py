@@ -59,6 +59,7 @@ class Follow:
         self._attempt = 0
         self._out_of_contact_since: float | None = None
         self._ever_connected = False
+        self._record: Run | None = None
 
     @property
     def params(self) -> dict[str, int]:
@@ -84,7 +85,9 @@ class Follow:
                     if run.last_seq > self.last_seq:
                         raise BrokenStream(f"the run ended at event {run.last_seq}, not all were sent")
                     self.ended = run
-                return run
+                # After a reconnect, and at the end, the server says again what it said before.
+                known, self._record = self._record, run
+                return None if run == known else run
         except ValidationError as error:
             raise BrokenStream(f"an unreadable {kind}: {error.errors(include_url=False)[0]['msg']}") from error
         if kind == "error":

@@ -67,6 +67,8 @@ class Call(Generic[T]):
     read: Callable[[Any], T]
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
+    statuses: tuple[int, ...] = ()
+    """What is an answer, too, besides 2xx."""
 
     @property
     def is_repeatable(self) -> bool:
@@ -80,6 +82,16 @@ class EventsPage(BaseModel):
     items: list[Event]
     next: int | None
     run: Run
+
+
+class Health(BaseModel):
+    """How a workspace is; `problems` are sentences for people."""
+
+    status: str
+    version: str
+    running: int
+    notice: str | None = None
+    problems: list[str] = []
 
 
 PageCall: TypeAlias = Callable[[str | None], Call[Page[T]]]
@@ -158,6 +170,10 @@ def events_path(run_id: str) -> str:
     return _path("runs", run_id, "events")
 
 
+def health() -> Call[Health]:
+    return Call("GET", "api/agents-health", _health, statuses=(503,))
+
+
 def whose_token() -> Call[str]:
     """Asks a hub (at its base URL) for the name of the token's owner (JupyterHub's REST API, GET /user)."""
     return Call("GET", "hub/api/user", _user_name)
@@ -181,7 +197,7 @@ def _user_name(answer: Any) -> str:
 
 def read(call: Call[T], place: str, status: int, content: bytes, location: str = "") -> T:
     """What an answer holds. Raises the error it stands for; `place` is where it was asked for."""
-    if not 200 <= status < 300:
+    if not 200 <= status < 300 and status not in call.statuses:
         raise error_of(place, status, content, location)
     try:
         return call.read(json.loads(content) if content else None)
@@ -230,6 +246,13 @@ def _status(value: RunStatus | str) -> RunStatus:
         return RunStatus(value)
     except ValueError:
         raise InvalidInput(f"{value!r} is no status; these are: {', '.join(RunStatus)}.") from None
+
+
+def _health(answer: Any) -> Health:
+    if isinstance(answer, dict) and "status" not in answer:
+        # A 503 of somebody else.
+        raise Unreachable("The workspace does not answer (503); it may be starting or stopping.")
+    return Health.model_validate(answer)
 
 
 def _path(*parts: str) -> str:

@@ -11,12 +11,13 @@ from typing import Self, TextIO, TypeVar, Unpack
 import httpx
 from httpx_sse import EventSource
 
+from ..errors import NotFound
 from ..models import Agent, Event, Run, RunStatus, Trigger
 from . import discovery, protocol
 from .attempts import Attempts
 from .errors import RunFailed
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
-from .protocol import AgentChanges, AgentFields, Call, PageCall
+from .protocol import AgentChanges, AgentFields, Call, Health, PageCall
 from .transcript import PlainWriter, Transcript, Words
 from .views import AgentView, Listing, RunView
 
@@ -80,6 +81,15 @@ class AgentClient:
         """Make an agent. Without `id`, one is made of the name. Raises AlreadyExists."""
         return AgentHandle(self, self._send(protocol.create_agent(name, id, fields)))
 
+    def save_agent(self, id: str, **fields: Unpack[AgentChanges]) -> AgentHandle:
+        """Make an agent of this id, or change these fields of the one there is. Doing it again changes nothing."""
+        try:
+            agent = self.agent(id)
+        except NotFound:
+            name = fields.pop("name", id)
+            return AgentHandle(self, self._send(protocol.create_agent(name, id, fields)))
+        return agent.update(**fields)
+
     # Runs
 
     def run(
@@ -110,6 +120,10 @@ class AgentClient:
         """The newest runs first, at most `limit`."""
         runs = self._all(protocol.runs_pages(agent_id, conversation, status, limit), limit)
         return Listing(RunHandle(self, run) for run in runs)
+
+    def health(self) -> Health:
+        """How the workspace is: what runs, what is wrong, and whether a demo model answers (`notice`)."""
+        return self._send(protocol.health())
 
     # Below the surface
 

@@ -321,7 +321,7 @@ class RunManager(LoggingConfigurable):
         files: list[PrivateFiles] = []
 
         async def open_session() -> ClaudeSession:
-            directory = self._working_directory(agent)
+            directory = self._inside_home(await self._directory_of(run, agent))
             session, made = await asyncio.to_thread(self._prepare, agent, run, directory, resume)
             files.append(made)
             return session
@@ -353,12 +353,20 @@ class RunManager(LoggingConfigurable):
     def _config_folder(self) -> Path:
         return config_folder({**os.environ, **self.environment})
 
-    def _working_directory(self, agent: Agent) -> Path:
-        directory = (self.home / agent.working_directory).resolve()
+    async def _directory_of(self, run: Run, agent: Agent) -> str:
+        """Where a run works: the whole conversation stays where it began, because the CLI finds a session by its
+        folder."""
+        if run.conversation_id == run.id:
+            return agent.working_directory
+        first = await self.store.get_run(self.owner, run.conversation_id)
+        return (await self.store.get_agent(self.owner, first.agent_id, first.agent_revision)).working_directory
+
+    def _inside_home(self, relative: str) -> Path:
+        directory = (self.home / relative).resolve()
         if not directory.is_relative_to(self.home.resolve()):
             raise RuntimeUnavailable(
-                f"The agent's directory {agent.working_directory} leads out of the home, by a symbolic link. "
-                "Choose another directory for it."
+                f"The agent's directory {relative} leads out of the home, by a symbolic link. Choose another directory "
+                "for it."
             )
         return directory
 

@@ -95,12 +95,29 @@ def try_to_start(program: Path) -> None:
             while process.poll() is None and not socket.is_socket() and time.monotonic() < deadline:
                 time.sleep(0.01)
             started = socket.is_socket()
+            two_libraries = started and loads_a_second_c_library(program, process.pid)
             process.kill()
             said = " ".join(re.findall(r"E: (.+)", process.communicate()[1]))
+    if two_libraries:
+        raise Unavailable(
+            f"{program} would crash after some connections: it is linked statically, and loads a plugin of "
+            "libwebsockets that brings a second C library along. Use another build of ttyd."
+        )
     if started:
         return
     hint = " Install that plugin: sudo apt-get install libwebsockets-evlib-uv" if "evlib_uv" in said else ""
     raise Unavailable(f"{program} does not start here: {said or 'it does not say why'}.{hint}")
+
+
+def loads_a_second_c_library(program: Path, pid: int) -> bool:
+    """Whether a running ttyd is linked statically and yet has a shared C library in it (Linux; elsewhere False).
+    What the one has allocated the other frees then, which ends in a segmentation fault."""
+    try:
+        with program.open("rb") as file:
+            names_a_loader = b"/ld-" in file.read(4096)  # ELF's PT_INTERP, which linkers put near the beginning
+        return not names_a_loader and "/libc.so" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def find(folder: Path | None = None, *, path: str | None = None) -> Path:

@@ -8,8 +8,10 @@ import hmac
 import itertools
 import json
 import re
+import socket
 import threading
 from abc import ABC, abstractmethod
+from asyncio import Future
 from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
@@ -19,7 +21,6 @@ import tornado.web
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
-from tornado.netutil import bind_sockets
 
 from .conversation import Headers, Request
 from .messages_api import (
@@ -152,9 +153,11 @@ class ModelServer(ABC):
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         server = HTTPServer(_application(self), max_body_size=MAX_BODY, max_buffer_size=MAX_BODY)
-        sockets = bind_sockets(self.port, self.host)
-        self.port = sockets[0].getsockname()[1]
-        server.add_sockets(sockets)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listening = socket.create_server((self.host, self.port), family=family, backlog=128)
+        listening.setblocking(False)
+        self.port = listening.getsockname()[1]
+        server.add_socket(listening)
         self._ready.set()
         await self._stop.wait()
         server.stop()
@@ -239,10 +242,12 @@ class _Handler(tornado.web.RequestHandler):
         self.seen.disconnected = not self.seen.finished
         self.gone.set()
 
-    def on_finish(self) -> None:
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
+        # Recorded first: a client that has its answer finds it on record.
         if not self.seen.finished:
             self.seen.status = self.get_status()
             self.seen.finished = True
+        return super().finish(chunk)
 
     async def wait(self, seconds: float) -> None:
         """Let time pass. Raises StreamClosedError as soon as the client is gone."""

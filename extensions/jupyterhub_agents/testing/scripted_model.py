@@ -59,14 +59,15 @@ class ScriptedModel(ModelServer):
     def play(self, request: Request) -> Entry:
         """What the script has for `request` now."""
         found = self.script
+        step = request.step
         if isinstance(found, Mapping):
             found = next((found[key] for key in found if key in request.prompt), ())
         if callable(found):
             found = found(request)
-            if isinstance(found, Reply):
-                return found
+            if isinstance(found, Reply | Obstacle):
+                step = 0
         entries = [found] if isinstance(found, Reply | Obstacle) else list(found)
-        for number, entry in enumerate(_due(entries, request.step)):
+        for number, entry in enumerate(_due(entries, step)):
             if isinstance(entry, Reply):
                 return entry
             if entry.count is None or self.attempt(request, number) <= entry.count:

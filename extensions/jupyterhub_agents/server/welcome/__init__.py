@@ -1,0 +1,5 @@
+"""The notebook that a new workspace opens on."""
+
+from .welcome import place
+
+__all__ = ["place"]

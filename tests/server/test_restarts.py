@@ -1,0 +1,72 @@
+"""What a restart finds again, also after kill -9."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+from jupyterhub_agents.testing.replies import say, use
+
+from .conftest import StartServer
+
+LONG = {"command": "python3 -c 'import time; time.sleep(600)'"}
+SCRIPT = {"work": [say("I start.") + use("Bash", LONG)], "Continue": [say("Finished after the break.")]}
+
+
+def test_after_kill_9_no_cli_is_left_and_the_run_is_resumed_in_its_session(start_server: StartServer) -> None:
+    with start_server(SCRIPT) as server:
+        server.agent(tools=["Bash(*)"])
+        run = server.start("work")
+        server.seen(run["id"], "time.sleep")
+        deadline = time.monotonic() + 20
+        while not any("time.sleep(600)" in " ".join(p.cmdline()) for p in below(server.process.pid)):
+            assert time.monotonic() < deadline
+        family = below(server.process.pid)
+        before = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
+        server.kill()
+        _, left = psutil.wait_procs(family, timeout=5)
+        assert not left
+    with start_server() as server:
+        found = server.run(run["id"])
+        assert (found["status"], found["error"]["code"]) == ("interrupted", "interrupted")
+        assert server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"][: len(before)] == before
+        answer = server.post(f"api/runs/{run['id']}/resume")
+        assert answer.status_code == 202
+        ended = server.finish(run["id"])
+        assert (ended["status"], ended["result"]) == ("succeeded", "Finished after the break.")
+        assert ended["session_id"] == run["session_id"]
+        events = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
+        assert [event["seq"] for event in events] == list(range(1, ended["last_seq"] + 1))
+        sessions = {e["payload"]["session_id"] for e in events if e["payload"].get("subtype") == "init"}
+        assert sessions == {run["session_id"]}
+        # The resumed session knows what was said before it was killed.
+        assert any("I start." in str(request.body["messages"]) for request in server.model.messages[1:])
+
+
+def test_a_stop_in_order_interrupts_runs_and_keeps_everything(start_server: StartServer) -> None:
+    with start_server(SCRIPT) as server:
+        server.agent(tools=["Bash(*)"])
+        run = server.start("work")
+        server.seen(run["id"], "time.sleep")
+        server.stop()
+        assert server.process.returncode == 0
+    with start_server() as server:
+        found = server.run(run["id"])
+        assert found["status"] == "interrupted"
+        assert "stopped" in found["error"]["message"]
+
+
+def test_a_second_server_in_the_same_home_leaves_the_runs_of_the_first_alone(start_server: StartServer) -> None:
+    with start_server(SCRIPT) as first:
+        first.agent(tools=["Bash(*)"])
+        run = first.start("work")
+        first.seen(run["id"], "time.sleep")
+        with start_server() as second:
+            assert second.run(run["id"])["status"] == "running"
+        assert first.run(run["id"])["status"] == "running"
+        assert first.post(f"api/runs/{run['id']}/cancel").json()["status"] == "cancelled"
+
+
+def below(pid: int) -> list[psutil.Process]:
+    return [p for p in psutil.Process(pid).children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
