@@ -31,7 +31,7 @@ SCRIPT: dict[str, Any] = {
     ],
     "refused": [use("Bash", {"command": "curl http://127.0.0.1:9/"}), say("I was not let.")],
     "slow": [say(" ".join(f"word{number}" for number in range(60))).paced(0.05)],
-    "endless": [use("Bash", {"command": "sleep 300"}), say("Never said.")],
+    "endless": [use("Bash", {"command": "python3 -c 'import time; time.sleep(300)'"}), say("Never said.")],
     "again": [say("Once more, then.")],
     "separators": [say("a\u2028b\u0085c \x1b[31mred\x1b[0m")],
 }
@@ -195,9 +195,9 @@ class Network:
     def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(4096):
+                target.sendall(data[:limit])
                 if limit is not None and (limit := limit - len(data)) <= 0:
                     break
-                target.sendall(data)
         self._break(source, target)
 
     def _break(self, *ends: socket.socket) -> None:

@@ -107,10 +107,30 @@ def test_without_contact_it_gives_up_after_its_patience() -> None:
 def test_contact_renews_its_patience() -> None:
     clock = Clock()
     state = follow(clock)
-    for _ in range(10):
+    for seq in range(1, 11):
         clock.time += 50
         state.lost(httpx.ReadError("went away"))
         state.connected()
+        state.take("event", event(seq))
+
+
+def test_a_quiet_connection_that_lasted_was_contact() -> None:
+    clock = Clock()
+    state = follow(clock)
+    for _ in range(10):
+        state.connected()
+        clock.time += 50
+        state.lost(httpx.ReadError("went away"))
+
+
+def test_connections_that_break_at_once_are_given_up_too() -> None:
+    clock = Clock()
+    state = follow(clock)
+    with pytest.raises(Unreachable):
+        for _ in range(1000):
+            state.connected()
+            clock.time += state.lost(httpx.ReadError("went away")) + 0.01
+    assert clock.time < 70
 
 
 def test_a_workspace_that_restarts_is_waited_for_and_one_that_is_stopped_is_not() -> None:

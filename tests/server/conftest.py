@@ -1,145 +1,18 @@
-"""A real Jupyter server with the extension, as a person's workspace runs it, on a scripted model."""
+"""Servers for the tests of this folder."""
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
-import psutil
 import pytest
 
-from jupyterhub_agents.testing import ScriptedModel
-
-BASE_URL = "/user/ana/"
+from tests.workspace import Place, StartServer
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@dataclass
-class Server:
-    """A running workspace server, and a client that may use it."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    token: str
-    home: Path
-    model: ScriptedModel
-    log: Path
-    http: httpx.Client = field(repr=False)
-
-    def get(self, path: str, **kw: Any) -> httpx.Response:
-        return self.http.get(path, **kw)
-
-    def post(self, path: str, body: Any = None, **kw: Any) -> httpx.Response:
-        return self.http.post(path, json={} if body is None else body, **kw)
-
-    def agent(self, id: str = "helper", **fields: Any) -> dict[str, Any]:
-        answer = self.post("api/agents", {"id": id, "name": id, **fields})
-        assert answer.status_code == 201, answer.text
-        return dict(answer.json())
-
-    def start(self, prompt: str, agent: str = "helper", **fields: Any) -> dict[str, Any]:
-        answer = self.post(f"api/agents/{agent}/runs", {"prompt": prompt, **fields})
-        assert answer.status_code == 201, answer.text
-        return dict(answer.json())
-
-    def run(self, run_id: str) -> dict[str, Any]:
-        return dict(self.get(f"api/runs/{run_id}").json())
-
-    def until(self, run_id: str, *statuses: str, within: float = 40) -> dict[str, Any]:
-        deadline = time.monotonic() + within
-        while (run := self.run(run_id))["status"] not in statuses:
-            assert time.monotonic() < deadline, run
-            time.sleep(0.05)
-        return run
-
-    def finish(self, run_id: str) -> dict[str, Any]:
-        return self.until(run_id, "succeeded", "failed", "cancelled", "interrupted")
-
-    def seen(self, run_id: str, text: str, within: float = 20) -> None:
-        deadline = time.monotonic() + within
-        while text not in self.get(f"api/runs/{run_id}/events").text:
-            assert time.monotonic() < deadline, f"{text} was not seen"
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        """As the kernel does when memory is short."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-
-
-StartServer = Callable[..., AbstractContextManager[Server]]
-
-
-class Place:
-    """A home, and the model that its server is given: both outlive restarts of the server."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.home = folder / "home"
-        self.home.mkdir()
-        self.model: ScriptedModel | None = None
-
-    def close(self) -> None:
-        if self.model is not None:
-            self.model.stop()
-            self.model = None
-
-    @contextmanager
-    def start(self, script: Any = None, *arguments: str, env: dict[str, str] | None = None) -> Iterator[Server]:
-        """A server in this home. With a script, on a new model. It must leave no process behind."""
-        if script is not None:
-            self.close()
-            self.model = ScriptedModel(script)
-            self.model.start()
-        assert self.model is not None
-        token = secrets.token_hex(16)
-        log = self.folder / "server.log"
-        runtime = self.folder / "runtime"
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "JPY"))},
-            **self.model.env(),
-            "HOME": str(self.home),
-            "XDG_DATA_HOME": str(self.home / ".local" / "share"),
-            "CLAUDE_CONFIG_DIR": str(self.home / ".claude"),
-            "JUPYTER_RUNTIME_DIR": str(runtime),
-            "JUPYTER_CONFIG_DIR": str(self.home / ".jupyter"),
-            "JUPYTER_TOKEN": token,
-            "JUPYTERHUB_USER": "ana",
-            **(env or {}),
-        }
-        command = [
-            sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1",
-            f"--ServerApp.base_url={BASE_URL}", f"--ServerApp.root_dir={self.home}", *arguments,
-        ]  # fmt: skip
-        with (
-            log.open("ab") as output,
-            subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=self.home) as process,
-        ):
-            try:
-                url = f"http://127.0.0.1:{_port(process, runtime, log)}{BASE_URL}"
-                with httpx.Client(base_url=url, headers={"Authorization": f"token {token}"}, timeout=30) as http:
-                    yield Server(process, url, token, self.home, self.model, log, http)
-            finally:
-                _end(process)
 
 
 @pytest.fixture
@@ -148,37 +21,3 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     place = Place(tmp_path)
     yield place.start
     place.close()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Stop a server as the hub does, and see that nothing is left of it."""
-    if process.poll() is not None:
-        return
-    below = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    _, left = psutil.wait_procs(below, timeout=5)
-    assert not left, f"left behind: {left}"
-
-
-def _port(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> int:
-    """The port that the server writes into its runtime file when it listens."""
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        for file in runtime.glob(f"jpserver-{process.pid}.json"):
-            try:
-                port = int(json.loads(file.read_text())["port"])
-            except ValueError:
-                continue
-            try:
-                httpx.get(f"http://127.0.0.1:{port}{BASE_URL}api", timeout=5)
-            except httpx.TransportError:
-                continue
-            return port
-        time.sleep(0.05)
-    pytest.fail(f"the server did not start:\n{log.read_text()}")

@@ -8,10 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-
 from jupyterhub_agents.testing.replies import say
 
-from .conftest import Place, Server, StartServer
+from tests.workspace import Place, Server, StartServer
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from openapi_spec_validator import validate
-
 from jupyterhub_agents.server.openapi import document
 from jupyterhub_agents.server.routes import ROUTES
 from jupyterhub_agents.testing.replies import say
+from openapi_spec_validator import validate
 
-from .conftest import Place, Server
+from tests.workspace import Place, Server
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +31,7 @@ def test_the_document_is_valid_and_is_served(server: Server) -> None:
 def test_every_operation_of_every_handler_is_in_the_document_and_no_other() -> None:
     paths = document("/")["paths"]
     for route in ROUTES:
-        defined = {
-            method for method in ("get", "post", "put", "patch", "delete") if _own(route.handler, method)
-        }
+        defined = {method for method in ("get", "post", "put", "patch", "delete") if _own(route.handler, method)}
         assert defined == set(route.operations), route.path
         assert set(paths[f"/{route.path}"]) - {"parameters"} == defined
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 
 import psutil
-
 from jupyterhub_agents.testing.replies import say, use
 
-from .conftest import StartServer
+from tests.workspace import StartServer
 
 LONG = {"command": "python3 -c 'import time; time.sleep(600)'"}
 SCRIPT = {"work": [say("I start.") + use("Bash", LONG)], "Continue": [say("Finished after the break.")]}

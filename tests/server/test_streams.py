@@ -17,7 +17,7 @@ import websockets
 from httpx_sse import aconnect_sse, connect_sse
 from jupyterhub_agents.testing.replies import say, use
 
-from .conftest import Place, Server
+from tests.workspace import Place, Server
 
 pytestmark = pytest.mark.anyio
 

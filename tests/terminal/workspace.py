@@ -82,7 +82,7 @@ class Terminal:
     def __init__(self, address: str, headers: Mapping[str, str]) -> None:
         protocol = Subprotocol("tty")
         self.connecting = connect(
-            address, subprotocols=[protocol], additional_headers=headers, max_size=None, proxy=None
+            address, subprotocols=[protocol], additional_headers=headers, max_size=None, proxy=None, close_timeout=1
         )
         self.output = b""
 

@@ -26,6 +26,7 @@ from claude_agent_sdk import (
     ToolResultBlock,
     UserMessage,
 )
+
 from jupyterhub_agents.testing.model_server import ModelServer
 
 TURN_LIMIT_S = 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from jupyterhub_agents.testing.demo_language import MAX_TASKS, Task, parse
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
+
 from jupyterhub_agents.testing.demo_model import DEMO_MODEL, DEMO_NOTICE, KEY_VARIABLE, DemoModel
 from jupyterhub_agents.testing.model_server import ModelServer
 
@@ -68,7 +69,7 @@ def test_it_works_with_files(converse: Converse, folder: Path) -> None:
     assert "now has 3 lines" in added
     assert "apples\nPears and plums\nsalt" in shown
     assert counted.startswith("1 file here, 3 lines and 28 bytes in all")
-    assert "./list.txt:3:salt" in found
+    assert "list.txt:3:salt" in found
 
 
 def test_it_reviews_a_program_by_its_text(converse: Converse, folder: Path) -> None:
@@ -85,9 +86,8 @@ def test_it_reviews_a_program_by_its_text(converse: Converse, folder: Path) -> N
 
 def test_it_stops_where_a_tool_fails(converse: Converse, folder: Path) -> None:
     with DemoModel() as model:
-        missing, failed = answers(
-            converse(model, "Show none.txt and list the files", "Run `exit 3`, then list the files")
-        )
+        turns = converse(model, "Show none.txt and list the files", "Run `exit 3`, then list the files")
+        missing, failed = answers(turns)
         (refused,) = answers(converse(model, "Write a.txt and show it", allowed_tools=["Read"]))
         (bare,) = answers(converse(model, "List the files", tools=["Read"]))
     assert "File does not exist" in missing

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import EventSource
+
 from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.scripted_model import CLOSING, Request, fail, say, silent, think, use
 

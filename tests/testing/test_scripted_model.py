@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.scripted_model import CLOSING, Script, fail, say, silent, think, use
 
@@ -94,9 +95,7 @@ def test_a_call_in_a_broken_stream_runs_once(converse: Converse, folder: Path) -
 
 
 def test_a_refusal_that_is_not_to_be_retried_ends_the_run(converse: Converse) -> None:
-    with ScriptedModel(say("Never."), api_key="right") as model:
-        refuse = fail(401, headers={"x-should-retry": "false"}).always()
-        model.script = refuse
+    with ScriptedModel(fail(401, headers={"x-should-retry": "false"}).always()) as model:
         (turn,) = converse(model, "Hello")
     assert turn.result.is_error
     assert turn.result.api_error_status == 401
@@ -108,7 +107,7 @@ def test_a_wrong_key_ends_the_run(converse: Converse) -> None:
         env = {"ANTHROPIC_API_KEY": "wrong", "CLAUDE_CODE_MAX_RETRIES": "0"}
         (turn,) = converse(model, "Hello", env=env)
     assert turn.result.is_error
-    assert "invalid x-api-key" in (turn.result.result or "")
+    assert "API key" in (turn.result.result or "")
 
 
 def test_a_delay_delays_the_turn(converse: Converse) -> None:
@@ -180,10 +179,10 @@ def test_a_command_of_the_cli_itself_is_no_prompt(converse: Converse) -> None:
     assert model.messages[-1].prompt == "two"
 
 
-def test_parallel_sessions_do_not_disturb_each_other(converse: Converse) -> None:
-    with ScriptedModel(lambda request: [fail(500), say(f"{request.prompt} done")]) as model:
-        begin = time.monotonic()
-        turns = converse(model, "a", "b")
-    assert [turn.result.result for turn in turns] == ["a done", "b done"]
+def test_sessions_at_once_do_not_disturb_each_other(converse: Converse) -> None:
+    script = [fail(500), use("Bash", {"command": "echo x"}), say("Done.")]
+    with ScriptedModel({"job": script}) as model, ThreadPoolExecutor(2) as threads:
+        futures = [threads.submit(converse, model, "the same job") for _ in range(2)]
+        turns = [future.result()[0] for future in futures]
+    assert [turn.result.result for turn in turns] == ["Done.", "Done."]
     assert [len(turn.retries) for turn in turns] == [1, 1]
-    assert time.monotonic() - begin < 30

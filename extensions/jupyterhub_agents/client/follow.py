@@ -25,6 +25,8 @@ FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 5.0
 SILENCE_S = 45.0
 """Seconds without a byte after which a connection is taken for dead: the server says something every 15 s."""
+LASTING_S = 10.0
+"""Seconds after which a connection was contact even when there was nothing new to say."""
 
 
 def backoff(attempt: int) -> float:
@@ -59,6 +61,7 @@ class Follow:
         self._attempt = 0
         self._out_of_contact_since: float | None = None
         self._ever_connected = False
+        self._connected_at: float | None = None
         self._record: Run | None = None
 
     @property
@@ -69,7 +72,7 @@ class Follow:
     def connected(self) -> None:
         """The server accepted the request."""
         self._ever_connected = True
-        self._out_of_contact_since = None
+        self._connected_at = self._clock()
 
     def take(self, kind: str, data: str) -> Item | None:
         """One server-sent event. None when there is nothing new in it. Raises BrokenStream, to connect again."""
@@ -77,7 +80,7 @@ class Follow:
             if kind == "event":
                 return self._event(Event.model_validate_json(data))
             if kind == "delta":
-                self._attempt = 0
+                self._in_contact()
                 return Delta.model_validate_json(data)
             if kind in ("run", "end"):
                 run = Run.model_validate_json(data)
@@ -100,8 +103,13 @@ class Follow:
         if event.seq > self.last_seq + 1:
             raise BrokenStream(f"event {event.seq} came after {self.last_seq}")
         self.last_seq = event.seq
-        self._attempt = 0
+        self._in_contact()
         return event
+
+    def _in_contact(self) -> None:
+        """Something new came. A connection alone is no contact: it may break each time before it says anything."""
+        self._attempt = 0
+        self._out_of_contact_since = None
 
     def lost(self, error: Exception) -> float:
         """Seconds to wait before connecting again. Raises when that has no sense or has lasted too long."""
@@ -112,7 +120,9 @@ class Follow:
         ):
             raise error
         now = self._clock()
-        if self._out_of_contact_since is None:
+        lasted_s = now - self._connected_at if self._connected_at is not None else 0.0
+        self._connected_at = None
+        if self._out_of_contact_since is None or lasted_s >= LASTING_S:
             self._out_of_contact_since = now
         away_s = now - self._out_of_contact_since
         if away_s >= self._patience_s:

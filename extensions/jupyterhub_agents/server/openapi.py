@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from .. import __version__
+from .._version import __version__
 from ..errors import reason_phrase
 from ..models import AgentSpec, AgentUpdate, Delta, Event
 from .routes import ROUTES, Operation

@@ -114,8 +114,9 @@ def loads_a_second_c_library(program: Path, pid: int) -> bool:
     What the one has allocated the other frees then, which ends in a segmentation fault."""
     try:
         with program.open("rb") as file:
-            names_a_loader = b"/ld-" in file.read(4096)  # ELF's PT_INTERP, which linkers put near the beginning
-        return not names_a_loader and "/libc.so" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+            head = file.read(4096)
+        linked_statically = head.startswith(b"\x7fELF") and b"/ld-" not in head  # PT_INTERP names the loader
+        return linked_statically and "/libc.so" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
     except OSError:
         return False
 

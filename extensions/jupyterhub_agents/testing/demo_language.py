@@ -43,12 +43,12 @@ _BOUNDARY = re.compile(
     re.IGNORECASE,
 )
 _PATH = re.compile(r"(?<![\w/.])((?:~|\.{1,2})?/?(?:[\w@+-][\w.@+-]*/)*[\w@+-][\w@+.-]*\.[A-Za-z][A-Za-z0-9]{0,7})\b")
-_FOLDER = re.compile(
-    r"\b(?:(?:folder|directory)\s+`?(?P<a>[\w./@+-]+)"
-    r"|(?P<b>[\w./@+-]+)`?\s+(?:folder|directory)\b"
-    r"|(?:in|of|under|inside|from)\s+(?:the\s+)?`?(?P<c>[\w.@+-]*/[\w./@+-]*))",
-    re.IGNORECASE,
+_FOLDERS = (
+    re.compile(r"\b(?:folder|directory)\s+`?([\w./@+-]+)", re.IGNORECASE),
+    re.compile(r"([\w./@+-]+)`?\s+(?:folder|directory)\b", re.IGNORECASE),
+    re.compile(r"\b(?:in|of|under|inside|from)\s+(?:the\s+)?`?([\w.@+-]*/[\w./@+-]*)", re.IGNORECASE),
 )
+_NO_FOLDERS = ("", "this", "the", "my", "a", "current", "here", "and", "is", "has")
 _SMALL_TALK = re.compile(
     r"\d+|hi|hello|hey|thanks?|thank you|please|ok(?:ay)?|good (?:morning|day|evening)", re.IGNORECASE
 )
@@ -70,9 +70,11 @@ class Task:
     @property
     def folder(self) -> str:
         """The folder that is named; "." when none is."""
-        match = _FOLDER.search(self.words)
-        named = (match["a"] or match["b"] or match["c"]).rstrip("/.") if match else ""
-        return named if named not in ("", "this", "the", "my", "a", "current", "here", "and", "is", "has") else "."
+        for pattern in _FOLDERS:
+            match = pattern.search(self.words)
+            if match and (named := match[1].rstrip("/.")).lower() not in _NO_FOLDERS:
+                return named
+        return "."
 
     @property
     def quoted(self) -> list[str]:

@@ -29,6 +29,7 @@ from . import first_start
 
 HERE = Path(__file__).parent
 LISTEN_LIMIT_S = 10.0
+REQUEST_LIMIT_S = 5.0
 PING_S = 30
 """Seconds between pings on a quiet connection: proxies in between cut one that is quiet for a minute."""
 THEME = {"background": "#1a1a19", "foreground": "#e8e6df", "cursor": "#d97757", "selectionBackground": "#4a4a46"}
@@ -55,17 +56,16 @@ class Missing(Exception):
         self.command = command
 
 
-def find_programs() -> tuple[Path, Path]:
-    """ttyd and tmux. Raises Missing."""
+def find_programs() -> Path:
+    """ttyd, when tmux is there too. Raises Missing."""
     try:
         program = ttyd.find()
     except ttyd.Unavailable as error:
         install = shlex.join([sys.executable, "-m", "jupyterhub_agents.server.ttyd", "install"])
         raise Missing(str(error), install) from error
-    tmux = shutil.which("tmux")
-    if tmux is None:
+    if shutil.which("tmux") is None:
         raise Missing("tmux is not installed here.", "sudo apt-get install tmux")
-    return program, Path(tmux)
+    return program
 
 
 def keep_private(path: Path) -> None:
@@ -118,12 +118,21 @@ def set_environment(folder: Path, claude: str | None, notice: str) -> None:
         os.environ["LANG"] = "C.UTF-8"
 
 
+class PageServer(socketserver.UnixStreamServer):
+    """Serves the page; `found` is ttyd, once a request found it."""
+
+    found: Path | None = None
+
+
 class Page(BaseHTTPRequestHandler):
     """Answers every request with what is missing, or, when nothing is any more, with a page that loads again."""
 
+    server: PageServer
+    timeout = REQUEST_LIMIT_S
+
     def do_GET(self) -> None:
         try:
-            find_programs()
+            self.server.found = find_programs()
         except Missing as error:
             body = f"<h1>The terminal cannot be opened yet</h1><p>{html.escape(error.what)}</p>"
             body += f"<p>Install it and reload this page:</p><pre>{html.escape(error.command)}</pre>"
@@ -144,14 +153,12 @@ class Page(BaseHTTPRequestHandler):
         """The Jupyter server logs the request already."""
 
 
-def serve_page_until_found(folder: Path) -> tuple[Path, Path]:
-    while True:
-        try:
-            return find_programs()
-        except Missing:
-            with socketserver.UnixStreamServer(str(folder / "ttyd.sock"), Page) as server:
-                server.handle_request()
-            (folder / "ttyd.sock").unlink(missing_ok=True)
+def serve_page_until_found(folder: Path) -> Path:
+    with PageServer(str(folder / "ttyd.sock"), Page) as server:
+        while server.found is None:
+            server.handle_request()
+    (folder / "ttyd.sock").unlink()
+    return server.found
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -164,7 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     (chosen.folder / "ttyd.sock").unlink(missing_ok=True)
     set_environment(chosen.folder, chosen.claude, chosen.notice)
     first_start.prepare(Path.home(), os.environ)
-    program, _ = serve_page_until_found(chosen.folder)
+    try:
+        program = find_programs()
+    except Missing:
+        program = serve_page_until_found(chosen.folder)
     become_ttyd(program, chosen.folder)
 
 

@@ -62,6 +62,17 @@ class AgentClauses(Clauses):
             await store.create_agent(self.owner, agent_id, spec())
         assert (await store.list_agents(self.owner)).items == []
 
+    async def test_half_of_a_surrogate_pair_in_an_agent_is_refused_and_nothing_is_stored(
+        self, store: AgentStore
+    ) -> None:
+        broken = spec(front_matter={"emoji": "\ud83e"})
+        await refused(InvalidInput, store.create_agent(self.owner, "reviewer", broken))
+        assert (await store.list_agents(self.owner)).items == []
+        made = await store.create_agent(self.owner, "reviewer", spec())
+        assert made.revision == 1
+        await refused(InvalidInput, store.update_agent(self.owner, "reviewer", broken, revision=1))
+        assert (await store.list_revisions(self.owner, "reviewer")).items == [made]
+
     @pytest.mark.parametrize("agent_id", ["missing", "", "\0", "a/b", "..", "é", "a" * 2_000])
     async def test_an_agent_that_never_was_is_not_found(self, store: AgentStore, agent_id: str) -> None:
         await refused(

@@ -1,0 +1,82 @@
+"""The map of the parts, and who may import whom, as docs/architecture.md has it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "extensions" / "jupyterhub_agents"
+
+NOUNS = {"models", "errors", "ids", "_version"}
+ALLOWED = {
+    "models": NOUNS,
+    "errors": NOUNS,
+    "ids": NOUNS,
+    "_version": set(),
+    "_frontmatter": NOUNS,
+    "subagents": NOUNS | {"_frontmatter"},
+    "store": NOUNS,
+    "runtime": NOUNS | {"store"},
+    "server": NOUNS | {"subagents", "store", "runtime"},
+    "client": NOUNS | {"subagents"},
+    "testing": NOUNS | {"store"},
+    "": {"_version", "server"},  # __init__.py tells Jupyter Server where the extension is, when it asks
+}
+ONLY_IMPORTER = {"claude_agent_sdk": "runtime", "sqlite3": "store"}
+
+
+def part_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """The absolute names of all that a file imports, also within functions."""
+    package = ["jupyterhub_agents", *path.relative_to(PACKAGE).parts[:-1]] if path.is_relative_to(PACKAGE) else []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = [*base, *(node.module or "").split(".")] if node.module else base
+            for alias in node.names:
+                yield node.lineno, ".".join([*module, alias.name] if not node.module else module)
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    part = part_of(path)
+    for line, name in imports(path):
+        names = name.split(".")
+        if names[0] == "jupyterhub_agents" and len(names) > 1:
+            assert names[1] in ALLOWED[part] | {part}, f"{path}:{line} imports {name}"
+        assert names[0] != "hub_config", f"{path}:{line} imports {name}"
+        if names[0] in ONLY_IMPORTER:
+            assert part == ONLY_IMPORTER[names[0]], f"{path}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "hub_config").rglob("*.py")), ids=lambda path: path.name)
+def test_hub_config_imports_nothing_of_the_package(path: Path) -> None:
+    for line, name in imports(path):
+        assert not name.startswith("jupyterhub_agents"), f"{path}:{line} imports {name}"
+
+
+def test_every_part_is_on_the_map() -> None:
+    assert {part_of(path) for path in FILES} == set(ALLOWED)
+
+
+def test_the_client_needs_neither_server_nor_sdk() -> None:
+    """A script outside the hub installs the client alone."""
+    heavy = ["claude_agent_sdk", "jupyter_server", "tornado", "jupyterhub", "traitlets", "sqlite3", "rich", "click"]
+    code = "import sys, jupyterhub_agents.client; print([m for m in sys.argv[1:] if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
