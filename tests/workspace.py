@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import psutil
+
 from jupyterhub_agents.testing import ScriptedModel
 
 BASE_URL = "/user/ana/"

@@ -191,9 +191,7 @@ def test_a_live_reader_survives_lost_connections(
     cutter = threading.Thread(target=cut)
     cutter.start()
     try:
-        with AgentClient(
-            workspace_url=f"http://127.0.0.1:{network.port}/user/ana/", token=server.token
-        ) as flaky:
+        with AgentClient(workspace_url=f"http://127.0.0.1:{network.port}/user/ana/", token=server.token) as flaky:
             seen = list(until(lambda: flaky.get_run(run.id)))
     finally:
         stop.set()
@@ -227,8 +225,9 @@ def test_a_wrong_token_is_said_and_not_shown(server: Server) -> None:
 
 def test_a_server_that_is_not_there_is_said() -> None:
     with AgentClient(workspace_url="http://127.0.0.1:9/", token="x") as client:
-        with pytest.raises(Unreachable, match="http://127.0.0.1:9/ cannot be reached"):
+        with pytest.raises(Unreachable) as refused:
             client.agents()
+        assert "http://127.0.0.1:9/ cannot be reached" in refused.value.message
 
 
 def test_a_server_without_agents_is_said(server: Server) -> None:

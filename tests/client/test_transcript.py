@@ -58,6 +58,16 @@ def test_a_tool_call_is_one_line() -> None:
     assert shown(delta("I look"), message(text("I look"), call)) == "I look\n● Bash ls -l\n"
 
 
+def test_paths_are_given_from_where_the_agent_works() -> None:
+    init = Event(
+        run_id=RUN_ID, seq=1, time=datetime.now(UTC), type=EventType.MESSAGE,
+        payload={"type": "system", "subtype": "init", "cwd": "/home/ana/agents/a"},
+    )  # fmt: skip
+    write = {"type": "tool_use", "name": "Write", "input": {"file_path": "/home/ana/agents/a/b/c.py"}}
+    other = {"type": "tool_use", "name": "Read", "input": {"file_path": "/mnt/home/ana/agents/a/d"}}
+    assert shown(init, message(write, other)) == "● Write b/c.py\n● Read /mnt/home/ana/agents/a/d\n"
+
+
 def test_a_refused_call_is_said() -> None:
     result = {"type": "tool_result", "is_error": True, "content": [{"type": "text", "text": "Not\nallowed"}]}
     assert shown(message(result, type="user")) == "✗ Not allowed\n"

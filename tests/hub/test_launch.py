@@ -17,13 +17,9 @@ USER_PASSWORD = "correct horse"
 ADMIN_PASSWORD = "battery staple battery staple battery"
 
 DAEMON = """
-import os, subprocess
-if os.fork() == 0:
-    os.setsid()
-    daemon = subprocess.Popen(["sleep", "600"])
-    print(daemon.pid, flush=True)
-    os._exit(0)
-os.wait()
+import subprocess
+command = "setsid sleep 600 > /dev/null 2>&1 & echo $!"
+print(subprocess.run(["sh", "-c", command], capture_output=True, text=True).stdout)
 """
 """Prints the process id of a program that has nothing to do with its kernel any more."""
 

@@ -67,8 +67,8 @@ async def test_deltas_come_before_the_message_and_are_not_stored(workshop: Any) 
 
 async def test_costs_are_counted_by_model_and_add_up_over_a_resume(workshop: Any) -> None:
     first = say("Working.").usage(input_tokens=1000, output_tokens=100)
-    script = {"begin": [first + use("Bash", {"command": "python3 -c \"import time; time.sleep(60)\""})], "go on": [say("Finished.").usage(
-        input_tokens=2000, output_tokens=50)]}  # fmt: skip
+    long = use("Bash", {"command": "python3 -c 'import time; time.sleep(60)'"})
+    script = {"begin": [first + long], "go on": [say("Finished.").usage(input_tokens=2000, output_tokens=50)]}
     async with workshop(script) as bench:
         await bench.agent(tools=["Bash(*)"], model="claude-sonnet-5")
         run = await bench.start("begin")

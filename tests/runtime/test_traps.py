@@ -113,6 +113,22 @@ async def test_a_subagents_tokens_are_counted_with_the_runs(workshop: Any) -> No
         assert sum(used.input_tokens for used in run.usage.models.values()) == 5300
 
 
+async def test_a_subagent_in_the_background_is_heard_out(workshop: Any) -> None:
+    """The CLI tells a result while the subagent still works, and goes on when that has ended."""
+    task = {"description": "count", "prompt": "Count the stars.", "subagent_type": "general-purpose"}
+    script = {
+        "Count the stars": [say("Seven, after a long look.").paced(0.2)],
+        "delegate": [use("Agent", task | {"run_in_background": True}), say("It counts."), say("It was seven.")],
+    }
+    async with workshop(script) as bench:
+        await bench.agent()
+        run = await bench.do("delegate it")
+        assert run.status is RunStatus.SUCCEEDED
+        assert any("Seven, after a long look." in event.model_dump_json() for event in await bench.events(run))
+        results = [e for e in await bench.events(run) if e.payload.get("type") == "result"]
+        assert len(results) == 2
+
+
 async def test_a_conversation_stays_in_the_folder_where_it_began(workshop: Any) -> None:
     """The CLI keeps sessions by folder: in another one it would not find this one's."""
     script = {"first": [say("Noted: 4711.")], "second": [use("Bash", {"command": "pwd > here"}), say("It was 4711.")]}

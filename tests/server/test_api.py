@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from jupyterhub_agents.testing.replies import say
 
+from jupyterhub_agents.testing.replies import say
 from tests.workspace import Place, Server, StartServer
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from openapi_spec_validator import validate
+
 from jupyterhub_agents.server.openapi import document
 from jupyterhub_agents.server.routes import ROUTES
 from jupyterhub_agents.testing.replies import say
-from openapi_spec_validator import validate
-
 from tests.workspace import Place, Server
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import psutil
-from jupyterhub_agents.testing.replies import say, use
 
+from jupyterhub_agents.testing.replies import say, use
 from tests.workspace import StartServer
 
 LONG = {"command": "python3 -c 'import time; time.sleep(600)'"}

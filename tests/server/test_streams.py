@@ -15,8 +15,8 @@ import httpx
 import pytest
 import websockets
 from httpx_sse import aconnect_sse, connect_sse
-from jupyterhub_agents.testing.replies import say, use
 
+from jupyterhub_agents.testing.replies import say, use
 from tests.workspace import Place, Server
 
 pytestmark = pytest.mark.anyio

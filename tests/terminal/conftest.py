@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from jupyterhub_agents.server import ttyd
 from jupyterhub_agents.testing.scripted_model import ScriptedModel, say, use
-
 from tests.terminal.workspace import Terminal, Workspace, screen, until, workspace
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from jupyterhub_agents.server.terminal.last_input import LastInput
 from websockets.exceptions import InvalidStatus
 
+from jupyterhub_agents.server.terminal.last_input import LastInput
 from tests.terminal.workspace import NOTICE, SECRETS, Terminal, Workspace, screen, until, workspace
 
 

@@ -13,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from jupyterhub_agents.server import ttyd
 
 LISTENS = """#!{python}

@@ -46,6 +46,7 @@ class Transcript:
     def __init__(self, *, tools: bool = True) -> None:
         self._tools = tools
         self._notice: str | None = None
+        self._directory = ""
         self._blocks: dict[str, dict[int, str]] = {}
 
     def take(self, item: Item) -> Iterator[Piece]:
@@ -65,6 +66,8 @@ class Transcript:
     def _message(self, event: Event) -> Iterator[Piece]:
         kind = event.payload.get("type")
         message = event.payload.get("message")
+        if kind == "system" and event.payload.get("subtype") == "init":
+            self._directory = str(event.payload.get("cwd") or "")
         if kind not in ("assistant", "user") or not isinstance(message, Mapping):
             return
         content = message.get("content")
@@ -75,7 +78,7 @@ class Transcript:
             if kind == "assistant" and block.get("type") == "text" and not in_subagent:
                 yield from self._text(str(message.get("id")), str(block.get("text", "")))
             elif block.get("type") == "tool_use" and self._tools:
-                yield Piece("tool", ("  " if in_subagent else "") + describe_call(block))
+                yield Piece("tool", ("  " if in_subagent else "") + describe_call(block, self._directory))
             elif block.get("type") == "tool_result" and block.get("is_error") and self._tools:
                 yield Piece("problem", one_line(_result_text(block)))
 
@@ -141,11 +144,13 @@ class PlainWriter:
 MARKS = {"tool": "●", "problem": "✗", "notice": "!"}
 
 
-def describe_call(block: Mapping[str, Any]) -> str:
-    """A tool call in one line, such as `Bash python3 hello.py`."""
+def describe_call(block: Mapping[str, Any], directory: str = "") -> str:
+    """A tool call in one line, such as `Bash python3 hello.py`. Paths are given from `directory`."""
     given = block.get("input")
     given = given if isinstance(given, Mapping) else {}
     said = next((str(given[name]) for name in _TELLING if given.get(name)), "")
+    if directory:
+        said = re.sub(rf"(?<![^\s'\"=]){re.escape(directory.rstrip('/'))}/", "", said)
     return one_line(f"{block.get('name', 'tool')} {said}".strip())
 
 

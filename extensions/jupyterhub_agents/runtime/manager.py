@@ -63,10 +63,11 @@ class RunManager(LoggingConfigurable):
         3600.0, min=1, help="Seconds by the wall clock that a run may take when its agent sets no timeout_s."
     ).tag(config=True)
     setting_sources = List(
-        Unicode(), help="Which of Claude Code's settings on disk count in runs: any of `user`, `project`, `local`. "
-        "None by default: a project's settings can run programs (hooks) and loosen permissions. With `project` a folder's "
-        "CLAUDE.md is read as well."
-    ).tag(config=True)  # fmt: skip
+        Unicode(),
+        help="Which of Claude Code's settings on disk count in runs: any of `user`, `project`, `local`. None by default: a "
+        "project's settings can run programs (hooks) and loosen permissions. With `project` a folder's CLAUDE.md is read "
+        "as well.",
+    ).tag(config=True)
     environment = Dict(
         value_trait=Unicode(), key_trait=Unicode(),
         help="Variables to set for the CLI, over those of the Jupyter server. Values that begin with a secret's name "

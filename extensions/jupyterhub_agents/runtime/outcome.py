@@ -16,8 +16,11 @@ MODEL_USAGE_FIELDS = {
     "costUSD": "cost_usd",
 }
 DeltaKind = Literal["text", "thinking", "tool_input"]
-DELTA_KINDS: dict[str, tuple[DeltaKind, str]] = {"text_delta": ("text", "text"), "thinking_delta": ("thinking", "thinking"),
-               "input_json_delta": ("tool_input", "partial_json")}  # fmt: skip
+DELTA_KINDS: dict[str, tuple[DeltaKind, str]] = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "input_json_delta": ("tool_input", "partial_json"),
+}
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ class AgentsApp(ExtensionApp):
         self._workspace = Workspace(store, make_manager, owner=self.owner, state=state)
         self.settings["jupyterhub_agents"] = self._workspace
         # A run that works, or waits for its turn, is activity: the culler spares its workspace.
+        assert self.serverapp is not None  # noqa: S101 - Jupyter Server has linked it before it asks for settings
         activity.install(self.serverapp.web_app, is_busy=[self._has_unfinished_runs])
 
     def initialize_handlers(self) -> None:
@@ -98,7 +99,7 @@ class AgentsApp(ExtensionApp):
 def main() -> None:
     """`python -m jupyterhub_agents.server.app`: a Jupyter server with this extension, and its `--help-all`."""
     with suppress(NoStart):
-        AgentsApp.launch_instance()
+        AgentsApp.launch_instance()  # type: ignore[no-untyped-call]  # Jupyter Server's
 
 
 if __name__ == "__main__":

@@ -104,9 +104,11 @@ class AgentsHandler(ExtensionHandlerMixin, APIHandler):
         said = error.log_message if isinstance(error, web.HTTPError) and error.log_message else ""
         if status == 403 and "xsrf" in said.lower():
             return errors.body(
-                status, "xsrf", "The XSRF token is missing or wrong. From a browser send the value of the cookie _xsrf in "
-                "the header X-XSRFToken; from a program send `Authorization: token ...` instead of cookies.",
-            )  # fmt: skip
+                status,
+                "xsrf",
+                "The XSRF token is missing or wrong. From a browser send the value of the cookie _xsrf in the header "
+                "X-XSRFToken; from a program send `Authorization: token ...` instead of cookies.",
+            )
         messages = {
             401: ("not_authenticated", "Sign in, or send a valid token in the header `Authorization: token ...`."),
             403: (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 from jupyter_server.base.websocket import WebSocketMixin
@@ -66,7 +66,7 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, AgentsHandler):
         ended = run.status.is_final and last >= run.last_seq
         self.reply(EventsPage.model_construct(items=events, next=None if ended else last, run=run))
 
-    async def items(self) -> AsyncIterator[StreamItem | None]:
+    async def items(self) -> AsyncGenerator[StreamItem | None]:
         """What the stream tells; None for each while of silence."""
         manager = await self.manager()
         async with aclosing(manager.follow(self._run_id, self._after)) as items:
@@ -119,7 +119,7 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, AgentsHandler):
 
     # WebSocket
 
-    async def open(self, run_id: str) -> None:  # type: ignore[override]  # Tornado's takes any arguments
+    async def open(self, run_id: str) -> None:
         WebSocketMixin.open(self, run_id)
         self._stream = asyncio.create_task(self._send_messages(), name=f"stream {run_id}")
 

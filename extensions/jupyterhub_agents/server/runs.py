@@ -41,7 +41,7 @@ class RunsListHandler(AgentsHandler):
 class AgentRunsHandler(RunsListHandler):
     @web.authenticated
     @authorized
-    async def get(self, agent_id: str) -> None:  # type: ignore[override]  # the path has an argument more
+    async def get(self, agent_id: str) -> None:
         query = self.query(AgentRunsQuery)
         await self.list_runs(RunsQuery(agent=agent_id, **query.model_dump()))
 

@@ -111,7 +111,9 @@ def set_environment(folder: Path, claude: str | None, notice: str) -> None:
     os.environ["AGENTS_TERMINAL_FOLDER"] = str(folder)
     os.environ["AGENTS_TERMINAL_NOTICE"] = notice
     os.environ["AGENTS_TERMINAL_UMASK"] = f"{os.umask(0o077):04o}"  # what is made from here on is private
-    os.environ["COLORTERM"] = "truecolor"  # the browser's terminal and tmux.conf both have it
+    # The browser's terminal and tmux.conf both have all colours; Claude Code keeps to 256 in a tmux unless told.
+    os.environ["COLORTERM"] = "truecolor"
+    os.environ.setdefault("CLAUDE_CODE_TMUX_TRUECOLOR", "1")
     # The copy in use comes with this project's dependencies and is updated with them.
     os.environ.setdefault("DISABLE_AUTOUPDATER", "1")
     if not any(os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")):

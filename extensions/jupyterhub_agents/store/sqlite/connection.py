@@ -68,8 +68,9 @@ def connect_writer(path: Path) -> Connection:
         raw.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         raw.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
         migrate(raw)
-        # A file that can only be read opens all the same, and would show it at the first write.
+        # A file that can only be read opens all the same, and shows it at the first write: here.
         raw.execute("BEGIN IMMEDIATE")
+        raw.execute(f"PRAGMA user_version = {VERSION}")
         raw.execute("ROLLBACK")
         return Connection(path, raw)
     except BaseException:

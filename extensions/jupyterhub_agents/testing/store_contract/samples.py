@@ -85,6 +85,7 @@ async def rest(call: PageCall, cursor_name: str, cursor: str | None) -> list[Any
         page = await call(**{cursor_name: cursor})
         assert page.items, "a page that follows another has items"
         items += page.items
+        assert len(items) < 1_000, "the pages come to no end"
         cursor = page.next
     return items
 

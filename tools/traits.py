@@ -1,0 +1,70 @@
+"""Writes docs/configuration.md from the help of every trait: `python tools/traits.py` (with `--check` to compare)."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+
+from traitlets import TraitType, Undefined
+from traitlets.config import Configurable
+
+from hub_config.hub import AgentHub
+from jupyterhub_agents.runtime.manager import RunManager
+from jupyterhub_agents.server.app import AgentsApp
+
+TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+HEAD = """\
+# Configuration
+
+Every choice is a [trait](https://traitlets.readthedocs.io/en/stable/config.html). The hub's are set in
+`jupyterhub_config.py` before `configure(c)`; those of a workspace in `jupyter_server_config.py`, or by the hub for
+everyone.
+
+```python
+from hub_config import configure
+
+c.AgentHub.port = 8080
+configure(c)
+```
+
+This page is made of the traits' own help by `python tools/traits.py`.
+"""
+
+SECTIONS: tuple[tuple[str, str, type[Configurable]], ...] = (
+    ("The hub", "jupyterhub_config.py", AgentHub),
+    ("A workspace", "jupyter_server_config.py", AgentsApp),
+    ("Runs of a workspace", "jupyter_server_config.py", RunManager),
+)
+
+
+def text() -> str:
+    """The page."""
+    parts = [HEAD]
+    for title, file, cls in SECTIONS:
+        parts.append(f"\n## {title}\n\n`c.{cls.__name__}` in `{file}`\n")
+        for name, trait in sorted(cls.class_own_traits(config=True).items()):
+            parts.append(f"\n### `{name}`\n\n{type(trait).__name__}, {default_of(cls, name, trait)}.\n")
+            parts.append(f"\n{help_of(trait)}\n")
+    return "".join(parts)
+
+
+def help_of(trait: TraitType[object, object]) -> str:
+    """A trait's help, as paragraphs."""
+    paragraphs = inspect.cleandoc(trait.help or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def default_of(cls: type[Configurable], name: str, trait: TraitType[object, object]) -> str:
+    """The default in words: many are found out at the start, and these say so in their help."""
+    if f"_default_{name}" in vars(cls) or any(name == getattr(v, "trait_name", None) for v in vars(cls).values()):
+        return "found out at the start"
+    value = trait.default()
+    return "no default" if value is Undefined else f"default `{value!r}`"
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(0 if TARGET.read_text(encoding="utf-8") == text() else f"{TARGET.name} is old: run tools/traits.py")
+    TARGET.write_text(text(), encoding="utf-8")
