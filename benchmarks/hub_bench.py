@@ -76,7 +76,7 @@ def run(rounds: int = ROUNDS, spawns: int = SPAWNS) -> dict[str, float]:
                 start, times = _measure(OURS if which == "ours" else BARE, Path(folder), spawns)
             starts[which].append(start)
             spawned[which] += times
-    figures = {}
+    figures: dict[str, float] = {}
     for what, taken in (("start", starts), ("spawn", spawned)):
         ours, bare = median(taken["ours"]), median(taken["bare"])
         figures |= {f"hub.{what}.ours_s": ours, f"hub.{what}.bare_s": bare, f"hub.{what}.ratio_to_bare": ours / bare}

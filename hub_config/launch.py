@@ -63,19 +63,19 @@ def main(argv: list[str] | None = None) -> int:
     if not 0 <= arguments.port <= 65535:
         parser.error(f"port {arguments.port}: give a number from 1 to 65535, or 0 for a free one")
     os.umask(0o077)
+    signals = _Signals()
     # The hub reads its choices once more, from the same place: its environment.
     os.environ["JUPYTERHUB_AGENTS_STATE"] = str(arguments.state.resolve())
     os.environ["JUPYTERHUB_AGENTS_PORT"] = str(arguments.port or free_ports(1)[0])
     try:
-        return _run(arguments.config)
+        return _run(arguments.config, signals)
     except CannotStart as refusal:
         _say(f"jupyterhub-agents: {refusal}", sys.stderr)
         return 1
 
 
-def _run(config: Path) -> int:
+def _run(config: Path, signals: _Signals) -> int:
     hub = _read_choices(config)
-    signals = _Signals()
     with _held(hub.state):
         processes.adopt_orphans()
         processes.stop(processes.marked(LAUNCH_MARK, hub.state_dir))
@@ -155,8 +155,8 @@ def _user_of(port: int) -> str:
     """Which program listens on `port`, where that can be seen."""
     try:
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and connection.laddr.port == port and connection.pid:
+            address = connection.laddr  # an empty tuple for a socket that is not bound
+            if address and address.port == port and connection.status == psutil.CONN_LISTEN and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
     except psutil.Error:
         pass

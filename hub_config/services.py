@@ -28,9 +28,11 @@ def configure(c: Config, hub: AgentHub) -> None:
 
 def _cull_idle_workspaces(c: Config, hub: AgentHub) -> None:
     """jupyterhub-idle-culler, with the scopes its documentation names and no more."""
-    command = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={hub.cull_timeout}"]
-    if hub.cull_interval:
-        command.append(f"--cull-every={hub.cull_interval}")
+    interval = hub.cull_interval or min(max(1, hub.cull_timeout // 2), 600)
+    command = [
+        sys.executable, "-m", "jupyterhub_idle_culler",
+        f"--timeout={hub.cull_timeout}", f"--cull-every={interval}",
+    ]  # fmt: skip
     environment = {LAUNCH_MARK: hub.state_dir}
     c.JupyterHub.services.append({"name": "idle-culler", "command": command, "environment": environment})
     c.JupyterHub.load_roles.append(

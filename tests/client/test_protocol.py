@@ -20,6 +20,7 @@ HTML = b"<!DOCTYPE html><html><title>Jupyter</title></html>"
         (503, b'{"message": "JupyterHub server no longer running at user/ana/api."}', "", WorkspaceNotRunning),
         (424, HTML, "", WorkspaceNotRunning),
         (303, b"", "/hub/spawn-pending/ana", WorkspaceNotRunning),
+        (302, b"", "/base/hub/user/ana/api/agents", WorkspaceNotRunning),
         (302, b"", "/hub/login?next=x", TokenRefused),
         (403, HTML, "", TokenRefused),
         (401, b"{}", "", TokenRefused),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from tests.hub.kernel import Kernel
 from tests.hub.people import Person, RunningHub, eventually, running_hub
@@ -58,7 +59,7 @@ class IdleTab:
         self.kernel_id = answer.json()["kernel"]["id"]
         self.terminal = person.workspace.post("api/terminals", json={}).json()["name"]
 
-    def websocket(self, path: str) -> connect:
+    def websocket(self, path: str) -> AbstractContextManager[ClientConnection]:
         address = self.person.base_url.replace("http://", "ws://", 1)
         headers = {"Authorization": f"token {self.person.token}"}
         return connect(f"{address}{path}", additional_headers=headers, proxy=None, ping_interval=1)

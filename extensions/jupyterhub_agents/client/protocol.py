@@ -215,7 +215,9 @@ def error_of(place: str, status: int, content: bytes, location: str = "") -> Age
     if isinstance(answer, dict) and {"code", "message", "reason"} <= answer.keys():
         return errors.decode(status, answer)
     hub_says = str(answer.get("message", "")) if isinstance(answer, dict) else ""
-    if status == 424 or "no longer running" in hub_says or "spawn-pending" in location:
+    # A workspace that does not run has no route: the proxy asks the hub, which sends to its own page for it.
+    at_the_hub = 300 <= status < 400 and ("/hub/user/" in location or "/hub/spawn-pending/" in location)
+    if status == 424 or "no longer running" in hub_says or at_the_hub:
         return WorkspaceNotRunning(
             f"The workspace at {place} is not running. Start it in the browser (its address, or Start My "
             "Server on the hub's home page) and try again."

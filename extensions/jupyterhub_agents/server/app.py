@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 from contextlib import suppress
@@ -17,7 +18,10 @@ from ..runtime.manager import RunManager
 from ..store.sqlite import SQLiteStore
 from . import activity
 from .routes import tornado_handlers
+from .terminal.entry import terminal
 from .workspace import Workspace
+
+TERMINAL_S = 30.0
 
 
 class AgentsApp(ExtensionApp):
@@ -70,6 +74,7 @@ class AgentsApp(ExtensionApp):
             manager.notice = manager.notice or self.notice
             return manager
 
+        self._watching: asyncio.Task[None] | None = None
         self._workspace = Workspace(store, make_manager, owner=self.owner, state=state)
         self.settings["jupyterhub_agents"] = self._workspace
         # A run that works, or waits for its turn, is activity: the culler spares its workspace.
@@ -82,6 +87,7 @@ class AgentsApp(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Open the store, now that the event loop runs. One that cannot be opened is tried again on request."""
+        self._watching = asyncio.create_task(self._watch_terminal(), name="look when the terminal was typed into")
         try:
             await self._workspace.open()
         except AgentsError as error:
@@ -89,7 +95,18 @@ class AgentsApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Stop all runs and close the store."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self._workspace.close()
+
+    async def _watch_terminal(self) -> None:
+        """Typing into the terminal is activity; that it is open is none, so jupyter-server-proxy counts nothing."""
+        assert self.serverapp is not None  # noqa: S101 - Jupyter Server has linked it before it starts it
+        while True:
+            if (typed := await terminal().last_input()) is not None:
+                self.serverapp.web_app.settings["last_activity_times"]["claude-code"] = typed
+            await asyncio.sleep(TERMINAL_S)
 
     def _has_unfinished_runs(self) -> bool:
         manager = self._workspace.manager

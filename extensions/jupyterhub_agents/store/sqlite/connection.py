@@ -103,9 +103,12 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _check_is_ours(path: Path, raw: sqlite3.Connection) -> None:
+    # In one snapshot: another process may be making the schema at this moment.
+    raw.execute("BEGIN")
     version = user_version(raw)
     application: int = raw.execute("PRAGMA application_id").fetchone()[0]
-    empty = raw.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
+    empty: bool = raw.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
+    raw.execute("ROLLBACK")
     if not empty and application != APPLICATION_ID:
         raise StoreUnavailable(f"{path} is the database of another program. Name another file, or move this one away.")
     check_version(path, version)

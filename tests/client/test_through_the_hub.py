@@ -1,0 +1,117 @@
+"""The client through a real hub and its proxy: from outside with a token, and inside a workspace without anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jupyterhub_agents.client import AgentClient, TokenRefused, WorkspaceNotRunning
+from jupyterhub_agents.errors import NotAllowed
+from jupyterhub_agents.models import Event, RunStatus
+from tests.hub.people import Person, RunningHub, running_hub
+
+from .conftest import until
+
+LONG_PROMPT = " ".join(f'Write note{number}.txt that says "{"word " * 20}{number}".' for number in range(6))
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    with running_hub(tmp_path_factory.mktemp("hub") / "state") as running:
+        yield running
+
+
+@pytest.fixture
+def ada(hub: RunningHub) -> Person:
+    return hub.person("ada")
+
+
+def workspace_environment(person: Person) -> dict[str, str]:
+    """What the programs in the person's workspace inherit."""
+    for process in person.hub.processes():
+        with process.oneshot():
+            environment = process.environ()
+            if environment.get("JUPYTERHUB_USER") == person.name and "singleuser" in " ".join(process.cmdline()):
+                return environment
+    pytest.fail("the workspace does not run")
+
+
+def test_a_workspace_that_is_not_running_is_said(hub: RunningHub) -> None:
+    person = hub.person("grace")
+    with AgentClient(hub.url, token=person.token) as client, pytest.raises(WorkspaceNotRunning) as said:
+        client.agents()
+    assert "/user/grace/" in said.value.message
+
+
+def test_a_wrong_token_is_said(hub: RunningHub) -> None:
+    with AgentClient(hub.url, token="0" * 32) as client, pytest.raises(TokenRefused):
+        client.agents()
+    with AgentClient(hub.url, token="0" * 32, user="ada") as client, pytest.raises(NotAllowed):
+        client.agents()
+
+
+def test_from_outside_a_hub_and_a_token_are_enough(hub: RunningHub, ada: Person) -> None:
+    ada.spawn()
+    with AgentClient(hub.url + "/hub/home", token=ada.token) as client:
+        agent = client.save_agent("outsider", permission_mode="acceptEdits")
+        run = agent.run('Write hello.txt that says "hi".')
+        assert [event.seq for event in run] == list(range(1, run.record.last_seq + 1))
+        assert "hello.txt" in run.result(timeout_s=60)
+        assert run.notice
+    assert (ada.home / "agents" / "outsider" / "hello.txt").read_text().strip() == "hi"
+
+
+def test_another_persons_token_opens_nothing(hub: RunningHub, ada: Person) -> None:
+    ada.spawn()
+    with AgentClient(hub.url, token=hub.person("bob").token, user="ada") as client, pytest.raises(NotAllowed):
+        client.agents()
+
+
+def test_inside_a_workspace_nothing_needs_to_be_said(ada: Person) -> None:
+    ada.spawn()
+    done = subprocess.run(
+        [sys.executable, "-m", "jupyterhub_agents.client", "create", "insider"],
+        env=workspace_environment(ada), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Created insider.")
+
+
+def test_a_reader_waits_for_a_workspace_that_restarts(hub: RunningHub, ada: Person) -> None:
+    ada.spawn()
+    events: list[Event] = []
+    with AgentClient(hub.url, token=ada.token) as client:
+        run = client.save_agent("restarted", permission_mode="acceptEdits").run(LONG_PROMPT)
+        reader = threading.Thread(target=lambda: [events.append(event) for event in run])
+        reader.start()
+        until(lambda: any(event.payload.get("type") == "assistant" for event in events))
+        ada.stop()
+        ada.spawn()
+        reader.join(60)
+        assert not reader.is_alive()
+        assert run.status is RunStatus.INTERRUPTED
+        assert [event.seq for event in events] == list(range(1, run.record.last_seq + 1))
+        assert run.resume("List the files here.").result(timeout_s=60)
+
+
+def test_a_token_is_in_no_argument_of_a_process(hub: RunningHub, ada: Person, tmp_path: Path) -> None:
+    ada.spawn()
+    command = [sys.executable, "-m", "jupyterhub_agents.client", "run", "--hub", hub.url, "outsider", LONG_PROMPT]
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(
+            command, env=workspace_environment(ada) | {"JUPYTERHUB_API_TOKEN": ada.token}, stdout=out, stderr=out
+        )
+        try:
+            until(lambda: "JUPYTERHUB_API_TOKEN" in psutil.Process(process.pid).environ())
+            assert ada.token not in " ".join(psutil.Process(process.pid).cmdline())
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait(5)
+    assert ada.token not in (tmp_path / "out").read_text()
