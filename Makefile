@@ -14,6 +14,8 @@ INSTALL := $(BIN)/python tools/install.py
 .PHONY: help run test check bench lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
+# What a command needs is made in the order in which it is listed.
+.NOTPARALLEL:
 
 help:
 	@echo 'make run     start a hub here and say where to sign in   (PORT=8000 STATE=.local)'
@@ -44,11 +46,12 @@ lock: $(STAMPS)/lock $(STAMPS)/run $(STAMPS)/project
 	@$(INSTALL) proxy-lock
 
 clean:
-	@rm -rf $(VENV) tools/proxy/node_modules
+	@if [ -f '$(VENV)/.made-by-make' ]; then rm -rf '$(VENV)'; fi
+	@rm -rf tools/proxy/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache
 
-$(STAMPS)/venv: tools/venv.sh
+$(STAMPS)/venv:
 	@sh tools/venv.sh '$(VENV)' '$(PYTHON)'
 	@mkdir -p $(STAMPS) && touch $@
 
@@ -57,10 +60,10 @@ $(STAMPS)/run $(STAMPS)/test $(STAMPS)/lock: $(STAMPS)/%: requirements/%.txt $(S
 	@$(INSTALL) python $<
 	@touch $@
 
-$(STAMPS)/project: pyproject.toml $(wildcard extensions/jupyter-config/*) $(STAMPS)/venv | $(STAMPS)/run
+$(STAMPS)/project: pyproject.toml $(wildcard extensions/jupyter-config/*) $(STAMPS)/venv
 	@$(INSTALL) project
 	@touch $@
 
-$(STAMPS)/proxy: tools/proxy/package.json tools/proxy/package-lock.json | $(STAMPS)/run $(STAMPS)/project
+$(STAMPS)/proxy: tools/proxy/package.json tools/proxy/package-lock.json $(STAMPS)/venv
 	@$(INSTALL) proxy
 	@touch $@

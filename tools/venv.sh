@@ -1,8 +1,10 @@
 #!/bin/sh
-# Makes the virtual environment $1, with the Python $2 or the first on PATH that will do.
+# Makes the virtual environment $1, with the Python $2 or the first on PATH that will do. One that it did not make
+# itself is somebody's: it is never touched.
 set -eu
 venv=$1
 wanted=${2:-}
+mark=$venv/.made-by-make
 
 fits() {
     "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
@@ -32,5 +34,13 @@ fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python has no venv module. On Debian or Ubuntu: sudo apt install python3-venv"
 
+if [ -f "$mark" ]; then
+    rm -rf "$venv" # half made, or to be made again
+elif [ -e "$venv" ]; then
+    fail "$venv is there and not made by make, so it stays as it is. Move it away, or take another: make run VENV=.venv-agents"
+fi
+
 echo "Making $venv with $("$python" --version) ..."
-"$python" -m venv --clear "$venv" || fail "could not make $venv: see above."
+mkdir -p "$venv"
+: > "$mark"
+"$python" -m venv "$venv" || fail "could not make $venv: see above."

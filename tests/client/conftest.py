@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from jupyterhub_agents.client import AgentClient
+from jupyterhub_agents.testing.model_server import ModelServer
 from jupyterhub_agents.testing.scripted_model import ScriptedModel, say, use
 
 SCRIPT: dict[str, Any] = {
@@ -56,7 +57,7 @@ def until(what: Callable[[], Any], within_s: float = 20) -> Any:
 class Server:
     """A person's Jupyter server with a home of its own. It can be stopped and started again."""
 
-    def __init__(self, folder: Path, model: ScriptedModel, *, notice: str = "") -> None:
+    def __init__(self, folder: Path, model: ModelServer, *, notice: str = "") -> None:
         self.home = folder / "home"
         self.home.mkdir()
         self.runtime = folder / "runtime"

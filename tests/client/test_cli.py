@@ -30,19 +30,26 @@ You review code.
 """
 
 
+# The terminal has to be the controlling one for Ctrl-C to become a signal (ioctl_tty(2), TIOCSCTTY).
+IN_A_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 class Terminal:
     """The command in a terminal of its own."""
 
     def __init__(self, server: Server, *arguments: str) -> None:
         self._terminal, inner = pty.openpty()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterhub_agents.client", *arguments],
+            [sys.executable, "-c", IN_A_TERMINAL, sys.executable, "-m", "jupyterhub_agents.client", *arguments],
             env=server.env | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"},
             stdin=inner,
             stdout=inner,
             stderr=inner,
-            start_new_session=True,
-            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # it becomes the controlling one
         )
         os.close(inner)
         self.text = ""

@@ -49,7 +49,8 @@ def test_a_workspace_that_is_not_running_is_said(hub: RunningHub) -> None:
     assert "/user/grace/" in said.value.message
 
 
-def test_a_wrong_token_is_said(hub: RunningHub) -> None:
+def test_a_wrong_token_is_said(hub: RunningHub, ada: Person) -> None:
+    ada.spawn()
     with AgentClient(hub.url, token="0" * 32) as client, pytest.raises(TokenRefused):
         client.agents()
     with AgentClient(hub.url, token="0" * 32, user="ada") as client, pytest.raises(NotAllowed):
@@ -88,7 +89,12 @@ def test_a_reader_waits_for_a_workspace_that_restarts(hub: RunningHub, ada: Pers
     events: list[Event] = []
     with AgentClient(hub.url, token=ada.token) as client:
         run = client.save_agent("restarted", permission_mode="acceptEdits").run(LONG_PROMPT)
-        reader = threading.Thread(target=lambda: [events.append(event) for event in run])
+
+        def read() -> None:
+            for event in run:
+                events.append(event)
+
+        reader = threading.Thread(target=read)
         reader.start()
         until(lambda: any(event.payload.get("type") == "assistant" for event in events))
         ada.stop()

@@ -49,7 +49,7 @@ def test_text_whose_beginning_was_missed_is_shown_whole() -> None:
 
 
 def test_each_block_is_matched_with_its_own_deltas() -> None:
-    items = [delta("One", 1), message(text("One")), delta("Tw", 3), message(text("Two"))]
+    items: list[Delta | Event] = [delta("One", 1), message(text("One")), delta("Tw", 3), message(text("Two"))]
     assert shown(*items) == "One\nTwo\n"
 
 

@@ -11,10 +11,17 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from jupyterhub_agents.models import Trigger
 from jupyterhub_agents.server.welcome import place
 from jupyterhub_agents.testing.demo_model import DEMO_NOTICE, DemoModel
 
 from .conftest import Server
+
+SHIPPED = files("jupyterhub_agents.server.welcome") / "Welcome.ipynb"
+
+
+def notebook_of(text: str) -> Any:
+    return nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ def text_of(cell: Any) -> str:
 def test_a_newcomer_sees_an_agent_work(demo_server: Server) -> None:
     path = place(demo_server.home)
     assert path == demo_server.home / "Welcome.ipynb"
-    notebook = nbformat.read(path, as_version=4)
+    notebook = notebook_of(path.read_text())
     NotebookClient(notebook, timeout=90, resources={"metadata": {"path": str(demo_server.home)}}).execute(
         env=demo_server.env
     )
@@ -56,12 +63,14 @@ def test_a_newcomer_sees_an_agent_work(demo_server: Server) -> None:
     assert "message assistant" in said["steps"]
     assert "Hello from my second agent" in said["reply"]
     assert said["runs"].count("succeeded") == 2
+    with demo_server.client() as client:
+        assert {run.record.trigger for run in client.runs()} == {Trigger.NOTEBOOK}
     hello = demo_server.home / "agents" / "first-steps" / "hello.py"
     assert "second" in hello.read_text()
 
 
 def test_it_can_be_run_a_second_time(demo_server: Server) -> None:
-    notebook = nbformat.reads((files("jupyterhub_agents.server.welcome") / "Welcome.ipynb").read_text(), as_version=4)
+    notebook = notebook_of(SHIPPED.read_text())
     for _ in range(2):
         NotebookClient(notebook, timeout=90, resources={"metadata": {"path": str(demo_server.home)}}).execute(
             env=demo_server.env
@@ -69,7 +78,7 @@ def test_it_can_be_run_a_second_time(demo_server: Server) -> None:
 
 
 def test_it_is_shipped_without_outputs() -> None:
-    notebook = nbformat.reads((files("jupyterhub_agents.server.welcome") / "Welcome.ipynb").read_text(), as_version=4)
+    notebook = notebook_of(SHIPPED.read_text())
     nbformat.validate(notebook)
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook.cells)
 

@@ -141,7 +141,8 @@ def _running_server(environ: Mapping[str, str], token: str | None) -> Workspace:
     if not candidates:
         raise NoWorkspace(
             "No workspace was found here. Inside one nothing needs to be said; elsewhere give the hub's "
-            f"address and a token: AgentClient('https://hub.example.org') with the token in {TOKEN_VARIABLE}."
+            "address, AgentClient('https://hub.example.org') or --hub https://hub.example.org, and a token in "
+            f"{TOKEN_VARIABLE}."
         )
     if len(candidates) > 1:
         urls = ", ".join(sorted(_base_url(server["url"]) for server in candidates))

@@ -64,9 +64,9 @@ class RunManager(LoggingConfigurable):
     ).tag(config=True)
     setting_sources = List(
         Unicode(),
-        help="Which of Claude Code's settings on disk count in runs: any of `user`, `project`, `local`. None by default: a "
-        "project's settings can run programs (hooks) and loosen permissions. With `project` a folder's CLAUDE.md is read "
-        "as well.",
+        help="Which of Claude Code's settings on disk count in runs: any of `user`, `project`, `local`. None by "
+        "default: a project's settings can run programs (hooks) and loosen permissions. With `project` a folder's "
+        "CLAUDE.md is read as well.",
     ).tag(config=True)
     environment = Dict(
         value_trait=Unicode(), key_trait=Unicode(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -126,3 +127,15 @@ class Recorder:
                     self._on_trouble("")
                     log.info("run %s: the store took the events after %d tries", self.run.id, attempt + 1)
                 return
+
+
+def without_half_characters(payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload with U+FFFD for each surrogate that stands alone. JavaScript, which the CLI is written in, may cut
+    a character in two and send half of it; no UTF-8 can hold that."""
+    text = json.dumps(payload, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return dict(json.loads(whole))
+    return payload
