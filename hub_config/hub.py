@@ -93,9 +93,12 @@ class AgentHub(Configurable):
     ).tag(config=True)
 
     default_url = Unicode(
-        "/lab",
+        "/agents-welcome",
         help="""
-        The page of a workspace that opens first, such as `/lab` or `/lab/tree/Welcome.ipynb`.
+        The page of a workspace that opens first.
+
+        The default opens the Welcome notebook the first time, and JupyterLab as it was left from then on. `/lab` always
+        opens JupyterLab.
         """,
     ).tag(config=True)
 

@@ -15,7 +15,7 @@ MAX_INSTRUCTIONS = 200_000
 """Characters of an agent's instructions: about 50,000 tokens, a quarter of a usual context window."""
 MAX_PROMPT = 1_000_000
 MAX_NAME = 100
-MAX_DESCRIPTION = 2_000
+MAX_DESCRIPTION = 10_000
 MAX_TOOLS = 200
 
 
@@ -48,6 +48,7 @@ class PermissionMode(StrEnum):
     PLAN = "plan"
     DONT_ASK = "dontAsk"
     BYPASS = "bypassPermissions"
+    AUTO = "auto"
 
 
 class AgentSpec(Model):

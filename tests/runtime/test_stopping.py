@@ -134,3 +134,22 @@ async def test_a_stopped_server_leaves_runs_that_can_be_resumed(workshop: Any) -
         ended = await bench.finish(run)
         assert (ended.result, ended.session_id) == ("Back again.", run.session_id)
         assert [e.seq for e in await bench.events(run)] == list(range(1, ended.last_seq + 1))
+
+
+async def test_a_run_that_was_stopped_before_its_first_words_begins_anew(workshop: Any) -> None:
+    async with workshop({"hello": [say("Hello at last.")] * 4}) as bench:
+        await bench.agent()
+        for moment in (0.0, 0.15, 0.3, 0.45):
+            run = await bench.start("hello")
+            await bench.until(lambda: asyncio.sleep(0, bool(below())))
+            await asyncio.sleep(moment)
+            try:
+                await bench.manager.cancel(run.id)
+            except Conflict:
+                continue  # it was quicker
+            if (await bench.manager.get(run.id)).status is RunStatus.SUCCEEDED:
+                continue
+            await bench.manager.resume(run.id)
+            ended = await bench.finish(run)
+            assert (ended.status, ended.error) == (RunStatus.SUCCEEDED, None), moment
+            assert ended.result == "Hello at last."

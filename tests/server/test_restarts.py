@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import psutil
+import pytest
 
 from jupyterhub_agents.testing.replies import say, use
 from tests.workspace import StartServer
@@ -43,12 +45,14 @@ def test_after_kill_9_no_cli_is_left_and_the_run_is_resumed_in_its_session(start
         assert any("I start." in str(request.body["messages"]) for request in server.model.messages[1:])
 
 
-def test_a_stop_in_order_interrupts_runs_and_keeps_everything(start_server: StartServer) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["as Kubernetes does", "as a local hub does"])
+def test_a_stop_in_order_interrupts_runs_and_keeps_everything(start_server: StartServer, how: signal.Signals) -> None:
     with start_server(SCRIPT) as server:
         server.agent(tools=["Bash(*)"])
         run = server.start("work")
         server.seen(run["id"], "time.sleep")
-        server.stop()
+        server.process.send_signal(how)
+        server.process.wait(20)
         assert server.process.returncode == 0
     with start_server() as server:
         found = server.run(run["id"])

@@ -84,6 +84,18 @@ def kept_usage(config: Path, session_id: str) -> dict[str, Any]:
     return kept
 
 
+def has_session(config: Path, session_id: str) -> bool:
+    """Whether the CLI has something to resume. A run that was stopped early may not have got to its first words; what
+    little it left then is removed, because the CLI takes no session id that it has a file of."""
+    for transcript in config.glob(f"projects/*/{session_id}.jsonl"):
+        with suppress(OSError), transcript.open("rb") as lines:
+            if any(b'"type":"user"' in line for line in lines):
+                return True
+        with suppress(OSError):
+            transcript.unlink()
+    return False
+
+
 def config_folder(environment: Mapping[str, str]) -> Path:
     """The CLI's configuration folder, for the environment it is given."""
     if folder := environment.get("CLAUDE_CONFIG_DIR"):

@@ -17,7 +17,7 @@ from ..errors import Conflict, InvalidInput, QueueFull, RuntimeUnavailable
 from ..ids import Clock, new_id, new_session_id, utcnow
 from ..models import Agent, EventType, Run, RunCreate, RunStatus
 from ..store import MAX_PAGE, AgentStore
-from .cli import cli_environment, config_folder, find_cli, kept_usage
+from .cli import cli_environment, config_folder, find_cli, has_session, kept_usage
 from .execution import Execution, Stop, record_status
 from .feed import RunFeed, StreamItem, stored
 from .options import PrivateFiles, SessionChoice, options_for
@@ -201,12 +201,18 @@ class RunManager(LoggingConfigurable):
         live = self._reserve(run)
         try:
             agent = await self.store.get_agent(self.owner, run.agent_id, run.agent_revision)
-            has_session = run.started_at is not None or run.continues is not None
-            prompt = prompt or (RESUME_PROMPT if run.started_at else run.prompt)
-            return await self._enqueue(live, agent, prompt, resume=has_session)
+            resumable = await asyncio.to_thread(has_session, self._config_folder, run.session_id)
+            if prompt is None:
+                prompt = RESUME_PROMPT if resumable and await self._was_answered(run) else run.prompt
+            return await self._enqueue(live, agent, prompt, resume=resumable)
         except BaseException:
             await self._release(live)
             raise
+
+    async def _was_answered(self, run: Run) -> bool:
+        """Whether the model said anything in this run. If not, it may never have got the prompt."""
+        first = await self.store.list_events(run.owner, run.id, limit=50)
+        return any(event.payload.get("type") == "assistant" for event in first)
 
     async def cancel(self, run_id: str) -> Run:
         """Stop a run and all it started. Raises NotFound, and Conflict when it has ended."""

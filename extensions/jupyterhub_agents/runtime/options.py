@@ -103,7 +103,7 @@ def options_for(
         # A project's settings and MCP file can start programs: they count only where the site allows it.
         setting_sources=list(setting_sources),
         strict_mcp_config=True,
-        model=agent.model,
+        model=None if agent.model == "inherit" else agent.model,
         max_turns=agent.max_turns,
         max_budget_usd=agent.max_budget_usd,
         cwd=directory,

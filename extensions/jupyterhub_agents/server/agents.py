@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-
 from pydantic import Field
 
 from ..errors import AlreadyExists, InvalidInput
 from ..models import Agent, AgentCreate, AgentSpec, AgentUpdate, Model
+from ..subagents import slug
 from .base import AgentsHandler, authorized, validated, web
 
 ID_TRIES = 50
@@ -38,12 +36,6 @@ class Restore(Model):
     revision: int = Field(ge=1, description="The newest revision that was seen.")
 
 
-def slug(name: str) -> str:
-    """An agent id made of a name: its letters and digits in ASCII, as far as they have a form there."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain)[:60].strip("-") or "agent"
-
-
 class AgentsListHandler(AgentsHandler):
     @web.authenticated
     @authorized
@@ -64,7 +56,7 @@ class AgentsListHandler(AgentsHandler):
         store = await self.store()
         if agent_id is not None:
             return await store.create_agent(self.owner, agent_id, spec)
-        wanted = slug(spec.name)
+        wanted = slug(spec.name)[:60].rstrip("-") or "agent"
         for number in range(1, ID_TRIES + 1):
             try:
                 return await store.create_agent(self.owner, wanted if number == 1 else f"{wanted}-{number}", spec)

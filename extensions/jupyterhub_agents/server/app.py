@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ..store.sqlite import SQLiteStore
 from . import activity
 from .routes import tornado_handlers
 from .terminal.entry import terminal
+from .welcome.welcome import WelcomeHandler
 from .workspace import Workspace
 
 TERMINAL_S = 30.0
@@ -84,9 +86,12 @@ class AgentsApp(ExtensionApp):
     def initialize_handlers(self) -> None:
         """Add the API's paths."""
         self.handlers.extend(tornado_handlers())
+        folders = {"home": Path(self.home), "state": Path(self.state_dir)}
+        self.handlers.append((r"/agents-welcome", WelcomeHandler, folders))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Open the store, now that the event loop runs. One that cannot be opened is tried again on request."""
+        self._stop_in_order_on_sigint()
         self._watching = asyncio.create_task(self._watch_terminal(), name="look when the terminal was typed into")
         try:
             await self._workspace.open()
@@ -107,6 +112,15 @@ class AgentsApp(ExtensionApp):
             if (typed := await terminal().last_input()) is not None:
                 self.serverapp.web_app.settings["last_activity_times"]["claude-code"] = typed
             await asyncio.sleep(TERMINAL_S)
+
+    def _stop_in_order_on_sigint(self) -> None:
+        """JupyterHub's local spawners stop a workspace by SIGINT, for which Jupyter Server without a terminal has no
+        handler of its own: it would break off, and the runs with it."""
+        server = self.serverapp
+        assert server is not None  # noqa: S101 - Jupyter Server has linked it before it starts it
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            loop = server.io_loop
+            signal.signal(signal.SIGINT, lambda *_: loop.add_callback_from_signal(server.stop, from_signal=True))
 
     def _has_unfinished_runs(self) -> bool:
         manager = self._workspace.manager

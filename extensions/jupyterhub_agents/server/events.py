@@ -16,8 +16,9 @@ from ..models import Event, Model, Run
 from ..runtime.feed import StreamItem
 from .base import AgentsHandler, authorized, web
 
-KEEP_ALIVE_S = 15.0
-"""Silence after which a stream says that it is still there: proxies close those that say nothing for a minute."""
+KEEP_ALIVE_S = 5.0
+"""Silence after which a stream says that it is still there. A reader behind configurable-http-proxy learns of a broken
+connection by nothing else: the proxy keeps its own side open."""
 
 
 class EventsQuery(Model):
