@@ -123,8 +123,8 @@ class Request:
     @property
     def step(self) -> int:
         """How many replies to the prompt there are already: the number of the one now wanted."""
-        replies = sum(message["role"] == "assistant" for message in self.since_prompt)
-        return self._place.compacted + replies
+        replies = [message for message in self.since_prompt if message["role"] == "assistant"]
+        return self._place.compacted + len(replies)
 
     @property
     def since_prompt(self) -> list[Json]:

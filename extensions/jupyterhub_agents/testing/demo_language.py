@@ -119,9 +119,9 @@ def _clauses(prompt: str) -> list[str]:
 
 def _skill(clause: str) -> str | None:
     low = clause.lower()
-    for pattern, skill in _QUESTIONS:
+    for pattern, asked in _QUESTIONS:
         if pattern.search(low):
-            return skill
+            return asked
     verb = re.match(r"[a-z]+", low)
     skill = _VERBS.get(verb[0]) if verb else None
     if in_file := re.match(r"in\s+\S+,?\s+([a-z]+)\b", low):
