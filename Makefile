@@ -27,11 +27,11 @@ help:
 	@echo
 	@echo 'PYTHON=/path/to/python3.12 chooses the Python (3.11 to 3.13) of the first use.'
 
-run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy
+run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/terminal
 	@exec $(BIN)/python -m hub_config.launch --port '$(PORT)' --state '$(STATE)'
 
-test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/terminal
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMPS)/test $(STAMPS)/project
 	@$(BIN)/ruff check
@@ -39,7 +39,7 @@ check: $(STAMPS)/test $(STAMPS)/project
 	@$(BIN)/mypy
 
 bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(STAMPS)/lock $(STAMPS)/run $(STAMPS)/project
 	@sh tools/lock.sh $(BIN)
@@ -62,6 +62,10 @@ $(STAMPS)/run $(STAMPS)/test $(STAMPS)/lock: $(STAMPS)/%: requirements/%.txt $(S
 
 $(STAMPS)/project: pyproject.toml $(wildcard extensions/jupyter-config/*) $(STAMPS)/venv
 	@$(INSTALL) project
+	@touch $@
+
+$(STAMPS)/terminal: | $(STAMPS)/run $(STAMPS)/project
+	@$(INSTALL) terminal
 	@touch $@
 
 $(STAMPS)/proxy: tools/proxy/package.json tools/proxy/package-lock.json $(STAMPS)/venv

