@@ -26,14 +26,33 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+class Family:
+    """The processes that a test started: those under this one that were not there before it, and what is under them."""
+
+    def __init__(self) -> None:
+        self._before = {child.pid for child in psutil.Process().children()}
+
+    def __call__(self) -> list[psutil.Process]:
+        mine = [child for child in psutil.Process().children() if child.pid not in self._before]
+        return [process for child in mine for process in (child, *_under(child))]
+
+
+def _under(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
 @pytest.fixture
-def no_process_left() -> Iterator[None]:
-    """Fails when the test left a process under this one."""
-    yield
+def below() -> Iterator[Family]:
+    """Tells the processes that the test started. It must leave none."""
+    family = Family()
+    yield family
     deadline = time.monotonic() + 5
-    while left := psutil.Process().children(recursive=True):
+    while left := family():
         if time.monotonic() > deadline:
-            pytest.fail(f"left behind: {[(p.pid, p.cmdline()) for p in left]}")
+            pytest.fail(f"left behind: {left}")
         time.sleep(0.05)
 
 
@@ -68,6 +87,15 @@ class Bench:
             while not await what():
                 await asyncio.sleep(0.02)
 
+    async def written(self, run: Run, text: str) -> None:
+        """Wait until the CLI, which takes its time, has `text` in the session's transcript."""
+
+        async def there() -> bool:
+            files = (self.home / ".claude").glob(f"projects/*/{run.session_id}.jsonl")
+            return any(text in file.read_text() for file in files)
+
+        await self.until(there)
+
     async def seen(self, run: Run, text: str, within: float = 20) -> None:
         """Wait until an event of the run holds `text`."""
 
@@ -81,7 +109,7 @@ Workshop = Callable[..., Any]
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, no_process_left: None) -> Workshop:
+def workshop(tmp_path: Path, below: Family) -> Workshop:
     """`async with workshop(script, trait=value, ...) as bench:` a manager on the real CLI and a scripted model."""
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)

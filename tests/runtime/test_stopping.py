@@ -13,6 +13,8 @@ from jupyterhub_agents.errors import Conflict, NotFound, QueueFull
 from jupyterhub_agents.models import RunStatus
 from jupyterhub_agents.testing.replies import say, silent, use
 
+from .conftest import Family
+
 pytestmark = pytest.mark.anyio
 
 # The CLI refuses a plain `sleep` of that length.
@@ -21,11 +23,7 @@ LONG = {"command": "python3 -c 'import time; time.sleep(600)'"}
 STUBBORN = {"command": "setsid sh -c 'trap \"\" TERM HUP INT; sleep 601 & wait' >/dev/null 2>&1 & sleep 600"}
 
 
-def below() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
-
-
-async def test_cancel_stops_the_cli_and_all_it_started_within_two_seconds(workshop: Any) -> None:
+async def test_cancel_stops_the_cli_and_all_it_started_within_two_seconds(workshop: Any, below: Family) -> None:
     async with workshop([use("Bash", STUBBORN)]) as bench:
         await bench.agent(tools=["Bash(*)"])
         run = await bench.start("work")
@@ -42,7 +40,7 @@ async def test_cancel_stops_the_cli_and_all_it_started_within_two_seconds(worksh
         assert took < 2
 
 
-async def test_cancel_works_while_the_model_says_nothing(workshop: Any) -> None:
+async def test_cancel_works_while_the_model_says_nothing(workshop: Any, below: Family) -> None:
     async with workshop([silent(60)]) as bench:
         await bench.agent()
         run = await bench.start("work")
@@ -51,7 +49,7 @@ async def test_cancel_works_while_the_model_says_nothing(workshop: Any) -> None:
         assert not below()
 
 
-async def test_cancel_works_while_the_cli_is_starting(workshop: Any) -> None:
+async def test_cancel_works_while_the_cli_is_starting(workshop: Any, below: Family) -> None:
     async with workshop([say("Hi.")]) as bench:
         await bench.agent()
         run = await bench.start("work")
@@ -70,7 +68,7 @@ async def test_cancelling_what_has_ended_is_refused(workshop: Any) -> None:
             await bench.manager.cancel("01890000-0000-7000-8000-000000000000")
 
 
-async def test_a_run_over_its_time_is_stopped_and_can_be_resumed(workshop: Any) -> None:
+async def test_a_run_over_its_time_is_stopped_and_can_be_resumed(workshop: Any, below: Family) -> None:
     script = {"work": [use("Bash", LONG)], "Continue": [say("Done after all.")]}
     async with workshop(script) as bench:
         await bench.agent(tools=["Bash(*)"], timeout_s=4)
@@ -117,7 +115,7 @@ async def test_two_cannot_work_in_one_session_at_once(workshop: Any) -> None:
         assert (await bench.finish(second)).status is RunStatus.SUCCEEDED
 
 
-async def test_a_stopped_server_leaves_runs_that_can_be_resumed(workshop: Any) -> None:
+async def test_a_stopped_server_leaves_runs_that_can_be_resumed(workshop: Any, below: Family) -> None:
     script = {"work": [use("Bash", LONG)], "Continue": [say("Back again.")]}
     async with workshop(script) as bench:
         await bench.agent(tools=["Bash(*)"])
@@ -136,8 +134,8 @@ async def test_a_stopped_server_leaves_runs_that_can_be_resumed(workshop: Any) -
         assert [e.seq for e in await bench.events(run)] == list(range(1, ended.last_seq + 1))
 
 
-async def test_a_run_that_was_stopped_before_its_first_words_begins_anew(workshop: Any) -> None:
-    async with workshop({"hello": [say("Hello at last.")] * 4}) as bench:
+async def test_a_run_that_was_stopped_before_its_first_words_begins_anew(workshop: Any, below: Family) -> None:
+    async with workshop([say("Hello at last.")] * 4) as bench:
         await bench.agent()
         for moment in (0.0, 0.15, 0.3, 0.45):
             run = await bench.start("hello")

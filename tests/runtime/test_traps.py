@@ -16,6 +16,8 @@ from jupyterhub_agents.models import AgentSpec, RunStatus
 from jupyterhub_agents.runtime import session as session_module
 from jupyterhub_agents.testing.replies import say, use
 
+from .conftest import Family
+
 pytestmark = pytest.mark.anyio
 
 LONG = {"command": "python3 -c 'import time; time.sleep(600)'"}
@@ -62,7 +64,7 @@ async def test_a_site_can_allow_a_projects_settings(workshop: Any, tmp_path: Pat
         assert marker.exists()
 
 
-async def test_a_cancelled_close_still_ends_the_cli(workshop: Any) -> None:
+async def test_a_cancelled_close_still_ends_the_cli(workshop: Any, below: Family) -> None:
     """The SDK skips its kill when the task that closes is cancelled; a session closes in a task of its own."""
     async with workshop([use("Bash", LONG)]) as bench:
         await bench.agent(tools=["Bash(*)"])
@@ -77,7 +79,7 @@ async def test_a_cancelled_close_still_ends_the_cli(workshop: Any) -> None:
             await closing
         await bench.finish(run)
         await session.close()
-        assert not psutil.Process().children(recursive=True)
+        assert not below()
 
 
 async def test_a_cli_that_dies_without_a_result_fails_the_run_and_its_tokens_are_counted(workshop: Any) -> None:
@@ -87,6 +89,7 @@ async def test_a_cli_that_dies_without_a_result_fails_the_run_and_its_tokens_are
         await bench.agent(tools=["Bash(*)"])
         run = await bench.start("work")
         await bench.seen(run, "time.sleep")
+        await bench.written(run, "A start.")
         reaper = psutil.Process(bench.manager._live[run.id].execution.session.pid)
         [cli] = reaper.children()
         os.kill(cli.pid, signal.SIGKILL)
@@ -164,14 +167,16 @@ async def test_a_cli_that_cannot_start_fails_the_run_with_what_it_said(workshop:
         assert "too old" in run.error.message
 
 
-async def test_secrets_of_an_mcp_server_are_in_no_process_list_and_no_file_is_left(workshop: Any) -> None:
+async def test_an_mcp_servers_secrets_are_in_no_process_list_and_no_file_is_left(
+    workshop: Any, below: Family
+) -> None:
     secret = "canary-0815"
     servers = {"notes": {"command": "sh", "args": ["-c", "exit 1"], "env": {"NOTES_TOKEN": secret}}}
     async with workshop([use("Bash", LONG)]) as bench:
         await bench.agent(tools=["Bash(*)"], mcp_servers=servers, instructions="My secret is canary-0815.")
         run = await bench.start("work")
         await bench.seen(run, "time.sleep")
-        commands = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+        commands = [" ".join(process.cmdline()) for process in below()]
         assert any("--mcp-config" in command for command in commands)
         assert not any(secret in command for command in commands)
         files = list((bench.manager.state / "runs").rglob("*"))

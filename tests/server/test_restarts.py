@@ -23,6 +23,9 @@ def test_after_kill_9_no_cli_is_left_and_the_run_is_resumed_in_its_session(start
         deadline = time.monotonic() + 20
         while not any("time.sleep(600)" in " ".join(p.cmdline()) for p in below(server.process.pid)):
             assert time.monotonic() < deadline
+        # The CLI takes its time to write what was said.
+        while not any("I start." in file.read_text() for file in server.home.rglob(f"{run['session_id']}.jsonl")):
+            assert time.monotonic() < deadline
         family = below(server.process.pid)
         before = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
         server.kill()

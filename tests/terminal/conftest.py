@@ -45,7 +45,7 @@ def shell(server: Workspace) -> Iterator[Terminal]:
     with server.terminal() as terminal:
         terminal.read_until("Keeps running")
         if "claude" in server.running():
-            until("Claude Code's prompt", lambda: "shift+tab" in screen(server))
+            until("Claude Code's prompt", lambda: "for shortcuts" in screen(server))
             terminal.type("/exit")
             until("the command in the prompt", lambda: "/exit" in screen(server))
             terminal.type("\r")

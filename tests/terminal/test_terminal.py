@@ -22,7 +22,7 @@ from tests.terminal.workspace import NOTICE, SECRETS, Terminal, Workspace, scree
 def test_a_newcomer_lands_at_a_prompt_that_works(server: Workspace) -> None:
     with server.terminal() as terminal:
         terminal.read_until("Claude Code v")
-        until("the prompt", lambda: "shift+tab" in screen(server))
+        until("the prompt", lambda: "for shortcuts" in screen(server))
         terminal.type("please list")
         until("the words in the prompt", lambda: "please list" in screen(server))
         terminal.type("\r")
