@@ -167,9 +167,7 @@ async def test_a_cli_that_cannot_start_fails_the_run_with_what_it_said(workshop:
         assert "too old" in run.error.message
 
 
-async def test_an_mcp_servers_secrets_are_in_no_process_list_and_no_file_is_left(
-    workshop: Any, below: Family
-) -> None:
+async def test_an_mcp_servers_secrets_are_in_no_process_list_and_no_file_is_left(workshop: Any, below: Family) -> None:
     secret = "canary-0815"
     servers = {"notes": {"command": "sh", "args": ["-c", "exit 1"], "env": {"NOTES_TOKEN": secret}}}
     async with workshop([use("Bash", LONG)]) as bench:
