@@ -29,3 +29,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_what_was_skipped(report)
     return report
+
+
+@pytest.fixture(autouse=True)
+def umask_stays() -> Generator[None]:
+    """`configure(c)` makes the umask of its process private; in a test that is the process of all tests."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)

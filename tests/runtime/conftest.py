@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from jupyterhub_agents.models import Agent, AgentSpec, Event, Run, RunCreate
 from jupyterhub_agents.runtime.manager import RunManager
 from jupyterhub_agents.store.sqlite import SQLiteStore
 from jupyterhub_agents.testing import ScriptedModel
+from tests.processes import Family
 
 OWNER = "ana"
 
@@ -24,24 +24,6 @@ OWNER = "ana"
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-class Family:
-    """The processes that a test started: those under this one that were not there before it, and what is under them."""
-
-    def __init__(self) -> None:
-        self._before = {child.pid for child in psutil.Process().children()}
-
-    def __call__(self) -> list[psutil.Process]:
-        mine = [child for child in psutil.Process().children() if child.pid not in self._before]
-        return [process for child in mine for process in (child, *_under(child))]
-
-
-def _under(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import pytest
 from jupyterhub_agents.errors import Conflict, NotFound, QueueFull
 from jupyterhub_agents.models import RunStatus
 from jupyterhub_agents.testing.replies import say, silent, use
-
-from .conftest import Family
+from tests.processes import Family
 
 pytestmark = pytest.mark.anyio
 

@@ -15,8 +15,7 @@ import pytest
 from jupyterhub_agents.models import AgentSpec, RunStatus
 from jupyterhub_agents.runtime import session as session_module
 from jupyterhub_agents.testing.replies import say, use
-
-from .conftest import Family
+from tests.processes import Family
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from claude_agent_sdk import (
     AssistantMessage,
@@ -28,6 +27,7 @@ from claude_agent_sdk import (
 )
 
 from jupyterhub_agents.testing.model_server import ModelServer
+from tests.processes import Family
 
 TURN_LIMIT_S = 60
 
@@ -128,11 +128,12 @@ def post() -> Callable[..., httpx.Response]:
 def nothing_left() -> Iterator[None]:
     """Fails when a test leaves a process or a thread of the model behind."""
     before = set(threading.enumerate())
+    family = Family()
     yield
     deadline = time.monotonic() + 5
     while True:
         threads = [t.name for t in set(threading.enumerate()) - before if t.name.endswith("Model")]
-        processes = [p.name() for p in psutil.Process().children(recursive=True)]
+        processes = family()
         if not threads and not processes:
             return
         if time.monotonic() > deadline:

@@ -1,0 +1,23 @@
+"""The processes that a test started."""
+
+from __future__ import annotations
+
+import psutil
+
+
+class Family:
+    """The processes that a test started: those under this one that were not there before it, and what is under them."""
+
+    def __init__(self) -> None:
+        self._before = {child.pid for child in psutil.Process().children()}
+
+    def __call__(self) -> list[psutil.Process]:
+        mine = [child for child in psutil.Process().children() if child.pid not in self._before]
+        return [process for child in mine for process in (child, *_under(child))]
+
+
+def _under(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
