@@ -17,6 +17,8 @@ MAX_PROMPT = 1_000_000
 MAX_NAME = 100
 MAX_DESCRIPTION = 10_000
 MAX_TOOLS = 200
+MAX_MESSAGE = 10_000
+"""Characters of what a person says with a decision."""
 
 
 class Model(BaseModel):
@@ -294,3 +296,40 @@ class RunResume(Model):
     """A request to go on with a run that was interrupted, cancelled or failed, in its own session."""
 
     prompt: str | None = Field(default=None, min_length=1, max_length=MAX_PROMPT)
+
+
+class Decision(StrEnum):
+    """What a person says to a tool call that waits for them."""
+
+    ONCE = "once"
+    RUN = "run"
+    AGENT = "agent"
+    DENY = "deny"
+
+
+class Approval(Model):
+    """A tool call that waits for a person, or what they said to it."""
+
+    id: RunId = Field(description="Its own id, which sorts by the time it was asked.")
+    owner: str = Field(min_length=1, max_length=255)
+    run_id: RunId
+    agent_id: AgentId
+    tool: str = Field(min_length=1, max_length=200)
+    tool_use_id: str | None = None
+    input: dict[str, JsonValue]
+    reason: str | None = Field(default=None, description="Why it is asked, when Claude Code says so.")
+    created_at: AwareDatetime
+    decision: Decision | None = Field(default=None, description="None while it waits.")
+    message: str | None = Field(default=None, max_length=MAX_MESSAGE, description="What the person said with it.")
+    decided_at: AwareDatetime | None = None
+    decided_by: str | None = None
+    closed: bool = Field(default=False, description="It needs no decision any more: its run ended without one.")
+
+
+class TranscriptKey(Model):
+    """Which transcript of Claude Code's: a session in a project, or with `subpath` one of the session's subagents
+    (the SDK's SessionKey)."""
+
+    project_key: str = Field(min_length=1, max_length=1_000)
+    session_id: str = Field(min_length=1, max_length=200)
+    subpath: str = Field(default="", max_length=1_000)

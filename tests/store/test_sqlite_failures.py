@@ -156,10 +156,11 @@ async def test_a_file_taken_away_is_reported_instead_of_writing_into_the_void(pa
         await store.create_agent("ada", "before", SPEC)
         away = path.parent.rename(path.parent.with_name("away"))
         errors = await refused(
-            StoreUnavailable, store.create_agent("ada", "lost", SPEC), store.get_agent("ada", "before")
+            StoreUnavailable, store.create_agent("ada", "lost", SPEC), store.get_agent("ada", "before"), store.check()
         )
         assert all(str(path) in error.message for error in errors)
         away.rename(path.parent)
+        await store.check()
         await store.create_agent("ada", "after", SPEC)
         assert [agent.id for agent in (await store.list_agents("ada")).items] == ["after", "before"]
 
@@ -182,7 +183,7 @@ async def test_a_long_lock_is_reported_and_the_store_works_when_it_is_gone(path:
         with bare(path) as other:
             other.execute("BEGIN IMMEDIATE")
             errors = await asyncio.gather(
-                *(store.create_agent("ada", f"a{n}", SPEC) for n in range(3)), return_exceptions=True
+                *(store.create_agent("ada", f"a{n}", SPEC) for n in range(3)), store.check(), return_exceptions=True
             )
             other.execute("ROLLBACK")
         for error in errors:

@@ -10,10 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from jupyterhub_agents.models import RunStatus
+from jupyterhub_agents.models import Decision, RunStatus
 from jupyterhub_agents.store.sqlite import SQLiteStore
 from jupyterhub_agents.store.sqlite.migrations import MIGRATIONS, VERSION, migrate, user_version
-from jupyterhub_agents.testing.store_contract.samples import make_events, make_run, seqs
+from jupyterhub_agents.testing.store_contract.samples import (
+    make_approval,
+    make_entries,
+    make_events,
+    make_run,
+    seqs,
+    transcript_key,
+)
 
 EARLIER = sorted(Path(__file__).parent.glob("version_*.sql"))
 NEXT = (*MIGRATIONS, ("ALTER TABLE runs ADD COLUMN colour TEXT", "UPDATE runs SET colour = 'blue'"))
@@ -54,6 +61,17 @@ async def test_a_file_of_an_earlier_version_is_migrated_and_keeps_everything(dum
         assert seqs(await store.list_events("ada", run.id)) == [1, 2, 3]
         await store.append_events("ada", run.id, make_events(run, 4, 4))
         await store.create_run(make_run("ada"))
+        if dump.stem != "version_1":
+            (approval,) = (await store.list_approvals("ada", run_id=run.id, waiting=True)).items
+            assert approval.input == {"command": "step 0"}
+            await store.decide_approval("ada", approval.id, Decision.ONCE, by="ada")
+            assert await store.load_transcript("ada", transcript_key()) == [*make_entries(1, 2), {"type": "mode"}]
+            assert [session for session, _ in await store.list_transcripts("ada", "project")] == ["session"]
+        await store.create_approval(make_approval(run))
+        await store.append_transcript("ada", transcript_key(), make_entries(2, 3))
+        entries = await store.load_transcript("ada", transcript_key())
+        assert entries is not None
+        assert entries[-1] == make_entries(3, 3)[0]
     assert version_of(path) == VERSION
 
 

@@ -13,9 +13,13 @@ The promises, each held by a named test of `jupyterhub_agents.testing.StoreContr
   idempotent: what is already stored under its number is passed over, so a writer that does not know
   whether its call arrived sends it again. One writer at a time writes to a run (its workspace).
 - The fields of a run that change with its events are stored in the same commit.
-- Lists come newest first, except agents (by id) and events (by number); a page's `next` goes on exactly
-  where it ended, whatever was added in between. A limit outside 1 to MAX_PAGE, or a cursor that no page
-  gave, is `InvalidInput`.
+- An approval is decided once: of two people who decide at the same moment the first wins.
+- A transcript gives back what was appended, in order; appending the same entry twice stores it once.
+- Pages come newest first, except those of agents (by id) and events (by number); a page's `next` goes on
+  exactly where it ended, whatever was added in between. A limit outside 1 to MAX_PAGE, or a cursor that no
+  page gave, is `InvalidInput`.
+- All that a person has here can be listed, deleted agents too, and stored in another store as it was: ids,
+  numbers and times included (`store.transfer`). Only a transcript's mtime is the store's own.
 - What is stored comes back equal: text with any character (except halves of surrogate pairs, which are
   `InvalidInput`), times to the microsecond and in UTC.
 """
@@ -25,9 +29,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from ..models import Agent, AgentSpec, Event, Page, Run, RunChanges, RunStatus
+from ..models import (
+    Agent,
+    AgentSpec,
+    Approval,
+    Decision,
+    Event,
+    Page,
+    Run,
+    RunChanges,
+    RunStatus,
+    TranscriptKey,
+)
 
 MAX_PAGE = 1_000
 """The largest page that may be asked for."""
@@ -67,8 +82,11 @@ class AgentStore(ABC):
         because runs refer to it. Raises NotFound."""
 
     @abstractmethod
-    async def list_agents(self, owner: str, *, limit: int = 100, after: str | None = None) -> Page[Agent]:
-        """The newest revisions, by id; `after` is the `next` of the page before."""
+    async def list_agents(
+        self, owner: str, *, deleted: bool = False, limit: int = 100, after: str | None = None
+    ) -> Page[Agent]:
+        """The newest revisions, by id; `after` is the `next` of the page before. With `deleted` those of the agents
+        that were deleted and not made again, instead of the others."""
 
     @abstractmethod
     async def update_agent(self, owner: str, agent_id: str, spec: AgentSpec, *, revision: int) -> Agent:
@@ -86,11 +104,19 @@ class AgentStore(ABC):
         """The revisions, newest first; `before` is the `next` of the page before. Those of a deleted agent, and of
         all that had its id before, are listed too. Raises NotFound for an id that never was."""
 
+    @abstractmethod
+    async def import_revision(self, agent: Agent, *, deleted: bool = False) -> None:
+        """Store a revision of another store as it was there: its owner, id, number and times. It becomes the newest;
+        `deleted` says that the agent was deleted since. One that is stored already, equal, is passed over and changes
+        nothing. Raises AlreadyExists when another one has its number, and SequenceGap (with the newest number as
+        `last_seq`) when it does not follow the newest."""
+
     # Runs
 
     @abstractmethod
     async def create_run(self, run: Run) -> None:
-        """Store a new run, which has no events yet. Raises AlreadyExists when its owner has a run of that id."""
+        """Store a new run, which has no events yet, with the status and times it has. Raises AlreadyExists when its
+        owner has a run of that id, and InvalidInput when its `last_seq` is not 0."""
 
     @abstractmethod
     async def get_run(self, owner: str, run_id: str) -> Run:
@@ -124,3 +150,81 @@ class AgentStore(ABC):
     @abstractmethod
     async def list_events(self, owner: str, run_id: str, *, after: int = 0, limit: int = 500) -> list[Event]:
         """Events with a number over `after`, in order, at most `limit`. Raises NotFound for an unknown run."""
+
+    # Approvals
+
+    @abstractmethod
+    async def create_approval(self, approval: Approval) -> None:
+        """Store a new approval as it is: it waits, or is decided or closed already. Raises AlreadyExists when its owner
+        has an approval of that id, and NotFound when its owner has no such run."""
+
+    @abstractmethod
+    async def get_approval(self, owner: str, approval_id: str) -> Approval:
+        """Raises NotFound."""
+
+    @abstractmethod
+    async def list_approvals(
+        self,
+        owner: str,
+        *,
+        run_id: str | None = None,
+        waiting: bool | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Approval]:
+        """Approvals, newest first (by `created_at`, then id); `before` is the `next` of the page before. `waiting`
+        chooses those without a decision that are not closed, or with False the rest. A filter left out lets all
+        through."""
+
+    @abstractmethod
+    async def decide_approval(
+        self, owner: str, approval_id: str, decision: Decision, *, message: str | None = None, by: str
+    ) -> Approval:
+        """Store what a person said, and when, and give the decided approval. Of several at once exactly one succeeds;
+        the others, and all who come later, get Conflict, whose message names what was decided and by whom. Raises
+        Conflict for a closed one too, NotFound, and InvalidInput for a message that no approval can have."""
+
+    @abstractmethod
+    async def close_approvals(self, owner: str, run_id: str) -> int:
+        """Close those of a run that wait, in one commit; gives how many there were (of an unknown run: 0). One that is
+        decided at the same moment is either decided or closed, never both."""
+
+    # Transcripts of Claude Code's sessions (the SDK's SessionStore)
+
+    @abstractmethod
+    async def append_transcript(self, owner: str, key: TranscriptKey, entries: Sequence[dict[str, Any]]) -> None:
+        """Add entries at the end, in order. One whose `uuid` (a string) this transcript has already is passed over,
+        also within one call; those without a uuid are always added. No entries make no transcript. Raises
+        InvalidInput for an entry that is not JSON."""
+
+    @abstractmethod
+    async def load_transcript(self, owner: str, key: TranscriptKey) -> list[dict[str, Any]] | None:
+        """All entries in order, equal to what was appended; None when nothing ever was, or all was deleted."""
+
+    @abstractmethod
+    async def list_transcripts(self, owner: str, project_key: str) -> list[tuple[str, int]]:
+        """`(session_id, mtime)` of each session of a project that has a main transcript (one without a subpath), in
+        no particular order. mtime is when this store last added to it, in milliseconds since 1970."""
+
+    @abstractmethod
+    async def list_transcript_subpaths(self, owner: str, project_key: str, session_id: str) -> list[str]:
+        """The subpaths that a session has transcripts of, in no particular order; "" is not one."""
+
+    @abstractmethod
+    async def list_transcript_keys(self, owner: str) -> list[TranscriptKey]:
+        """The keys of all transcripts of all projects, in no particular order."""
+
+    @abstractmethod
+    async def delete_transcript(self, owner: str, key: TranscriptKey) -> None:
+        """Delete one; without a subpath all of the session. One that is not there is no error."""
+
+    # The store itself
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Raises StoreUnavailable unless the store can be read and written now. Changes nothing that anyone sees."""
+
+    @abstractmethod
+    async def owners(self) -> list[str]:
+        """Everyone who has something here, if only a deleted agent or a transcript, by name (in the order of code
+        points). It may still name someone whose transcripts were all deleted."""

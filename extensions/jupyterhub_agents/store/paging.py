@@ -10,11 +10,11 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from ..errors import InvalidInput
-from ..models import Agent, Run
+from ..models import Agent, Approval, Run
 from .base import MAX_PAGE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RUN_CURSOR = re.compile(r"(-?[0-9]{1,18})\.([0-9a-f-]{36})", re.ASCII)
+_TIME_CURSOR = re.compile(r"(-?[0-9]{1,18})\.([0-9a-f-]{36})", re.ASCII)
 _REVISION_CURSOR = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _AGENT_CURSOR = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
@@ -69,15 +69,15 @@ def parse_revision_cursor(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-def run_cursor(run: Run) -> str:
-    return f"{microseconds(run.created_at)}.{run.id}"
+def time_cursor(item: Run | Approval) -> str:
+    return f"{microseconds(item.created_at)}.{item.id}"
 
 
-def parse_run_cursor(cursor: str | None) -> tuple[int, str] | None:
-    """The `(microseconds, id)` of the run to go on before; None at the start. Raises InvalidInput."""
+def parse_time_cursor(cursor: str | None) -> tuple[int, str] | None:
+    """The `(microseconds, id)` of the run or approval to go on before; None at the start. Raises InvalidInput."""
     if cursor is None:
         return None
-    match = _RUN_CURSOR.fullmatch(cursor)
+    match = _TIME_CURSOR.fullmatch(cursor)
     if not match:
         raise _bad("before", cursor)
     return int(match[1]), match[2]

@@ -5,7 +5,7 @@ writer.py       the one thread that writes, many calls a commit
 readers.py      the few threads that read
 connection.py   opening the file, and what its failures mean to a person
 migrations.py   the schema, from its first version on
-agents.py runs.py events.py   the SQL of each noun
+agents.py runs.py events.py approvals.py transcripts.py   the SQL of each noun
 """
 
 from .store import SQLiteStore

@@ -78,6 +78,48 @@ MIGRATIONS: Sequence[Migration] = (
         )
         """,
     ),
+    (
+        # `record` is the approval as JSON; the columns before it are what it is found by.
+        """
+        CREATE TABLE approvals (
+            number     INTEGER PRIMARY KEY,
+            owner      TEXT NOT NULL,
+            id         TEXT NOT NULL,
+            run_id     TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            waiting    INTEGER NOT NULL,
+            record     TEXT NOT NULL,
+            UNIQUE (owner, id),
+            FOREIGN KEY (owner, run_id) REFERENCES runs (owner, id)
+        )
+        """,
+        "CREATE INDEX approvals_newest ON approvals (owner, created_at, id, waiting)",
+        "CREATE INDEX approvals_of_run ON approvals (owner, run_id, created_at, id, waiting)",
+        # Few wait of the many there were.
+        "CREATE INDEX approvals_waiting ON approvals (owner, created_at, id) WHERE waiting = 1",
+        # `modified_at` is in milliseconds since 1970, as the SDK wants it.
+        """
+        CREATE TABLE transcripts (
+            number      INTEGER PRIMARY KEY,
+            owner       TEXT NOT NULL,
+            project_key TEXT NOT NULL,
+            session_id  TEXT NOT NULL,
+            subpath     TEXT NOT NULL,
+            modified_at INTEGER NOT NULL,
+            UNIQUE (owner, project_key, session_id, subpath)
+        )
+        """,
+        # `key` is the transcript's number * 2^32 + a position: entries lie together in order, as events do.
+        """
+        CREATE TABLE transcript_entries (
+            key        INTEGER PRIMARY KEY,
+            transcript INTEGER NOT NULL,
+            uuid       TEXT,
+            entry      TEXT NOT NULL
+        )
+        """,
+        "CREATE UNIQUE INDEX transcript_uuids ON transcript_entries (transcript, uuid) WHERE uuid IS NOT NULL",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

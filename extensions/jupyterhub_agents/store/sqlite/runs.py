@@ -7,9 +7,9 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from ...errors import AlreadyExists, InvalidInput, NotFound
 from ...models import Page, Run, RunChanges, RunError, RunStatus, RunUsage
-from ..paging import microseconds, moment, run_cursor
+from .. import rules
+from ..paging import microseconds, moment, time_cursor
 from .events import LAST_SEQ
 
 _COLUMNS = (
@@ -20,19 +20,18 @@ _COLUMNS = (
 _INSERT = f"INSERT INTO runs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _SELECT = f"SELECT {', '.join(_COLUMNS)}, {LAST_SEQ} FROM runs"  # noqa: S608
 _POSITION = f"SELECT number, {LAST_SEQ} FROM runs WHERE owner = ? AND id = ?"  # noqa: S608
-_REQUIRED = ("status", "usage", "turns")
 
 
 def create(connection: sqlite3.Connection, run: Run) -> None:
     if connection.execute("SELECT 1 FROM runs WHERE owner = ? AND id = ?", (run.owner, run.id)).fetchone():
-        raise AlreadyExists(f"There is already a run {run.id!r}.")
+        raise rules.run_exists(run.id)
     connection.execute(_INSERT, tuple(_to_column(getattr(run, name)) for name in _COLUMNS))
 
 
 def get(connection: sqlite3.Connection, owner: str, run_id: str) -> Run:
     row = connection.execute(f"{_SELECT} WHERE owner = ? AND id = ?", (owner, run_id)).fetchone()
     if row is None:
-        raise _unknown(run_id)
+        raise rules.unknown_run(run_id)
     return _from_row(row)
 
 
@@ -40,7 +39,7 @@ def position(connection: sqlite3.Connection, owner: str, run_id: str) -> tuple[i
     """The run's number in this file, and the number of its newest event. Raises NotFound."""
     row: tuple[int, int] | None = connection.execute(_POSITION, (owner, run_id)).fetchone()
     if row is None:
-        raise _unknown(run_id)
+        raise rules.unknown_run(run_id)
     return row
 
 
@@ -72,16 +71,7 @@ def list_(
         f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC LIMIT ?", (*values, limit + 1)
     ).fetchall()
     items = [_from_row(row) for row in rows[:limit]]
-    return Page[Run](items=items, next=run_cursor(items[-1]) if len(rows) > limit else None)
-
-
-def check_changes(changes: RunChanges) -> None:
-    """Raises InvalidInput for a change that no run can have."""
-    for name in _REQUIRED:
-        if name in changes.model_fields_set and getattr(changes, name) is None:
-            raise InvalidInput(f"A run always has {name}: leave it out to keep it as it is.")
-    if changes.turns is not None and changes.turns < 0:
-        raise InvalidInput(f"turns is {changes.turns}: give 0 or more.")
+    return Page[Run](items=items, next=time_cursor(items[-1]) if len(rows) > limit else None)
 
 
 def change(connection: sqlite3.Connection, number: int, changes: RunChanges) -> None:
@@ -91,10 +81,6 @@ def change(connection: sqlite3.Connection, number: int, changes: RunChanges) -> 
             f"UPDATE runs SET {', '.join(f'{name} = ?' for name in names)} WHERE number = ?",  # noqa: S608 - field names
             (*(_to_column(getattr(changes, name)) for name in names), number),
         )
-
-
-def _unknown(run_id: str) -> NotFound:
-    return NotFound(f"There is no run {run_id!r}.")
 
 
 def _to_column(value: Any) -> Any:

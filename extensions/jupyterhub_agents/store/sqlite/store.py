@@ -7,14 +7,25 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ...errors import InvalidInput, StoreUnavailable
 from ...ids import Clock, utcnow
-from ...models import Agent, AgentSpec, Event, Page, Run, RunChanges, RunStatus
-from .. import paging
+from ...models import (
+    Agent,
+    AgentSpec,
+    Approval,
+    Decision,
+    Event,
+    Page,
+    Run,
+    RunChanges,
+    RunStatus,
+    TranscriptKey,
+)
+from .. import paging, rules
 from ..base import AgentStore
-from . import agents, connection, runs
+from . import agents, approvals, connection, runs, transcripts, whole
 from . import events as event_log
 from .failures import explain
 from .readers import ReaderPool
@@ -24,11 +35,12 @@ T = TypeVar("T")
 
 
 class SQLiteStore(AgentStore):
-    """Agents, runs and events in one SQLite file, which only its owner may read.
+    """Agents, runs, events, approvals and transcripts in one SQLite file, which only its owner may read.
 
     A call that returned is on the disk: it outlives the end of the process, and a loss of power as far as the disk
     keeps its word. Other processes may use the file at the same time; a call waits up to 5 s for them.
-    A folder that is missing is made, for its owner alone. `clock` gives the times of agents.
+    A folder that is missing is made, for its owner alone. `clock` gives the times that
+    the store itself puts down.
     """
 
     def __init__(self, path: Path, clock: Clock = utcnow) -> None:
@@ -90,10 +102,12 @@ class SQLiteStore(AgentStore):
     async def get_agent(self, owner: str, agent_id: str, revision: int | None = None) -> Agent:
         return await self._read(lambda db: agents.get(db, owner, agent_id, revision))
 
-    async def list_agents(self, owner: str, *, limit: int = 100, after: str | None = None) -> Page[Agent]:
+    async def list_agents(
+        self, owner: str, *, deleted: bool = False, limit: int = 100, after: str | None = None
+    ) -> Page[Agent]:
         paging.check_limit(limit)
         start = paging.parse_agent_cursor(after)
-        return await self._read(lambda db: agents.list_(db, owner, limit, start))
+        return await self._read(lambda db: agents.list_(db, owner, deleted, limit, start))
 
     async def update_agent(self, owner: str, agent_id: str, spec: AgentSpec, *, revision: int) -> Agent:
         now = self._clock()
@@ -108,6 +122,9 @@ class SQLiteStore(AgentStore):
         paging.check_limit(limit)
         start = paging.parse_revision_cursor(before)
         return await self._read(lambda db: agents.list_revisions(db, owner, agent_id, limit, start))
+
+    async def import_revision(self, agent: Agent, *, deleted: bool = False) -> None:
+        await self._write(lambda db: agents.import_revision(db, agent, deleted), len(agent.instructions))
 
     # Runs
 
@@ -130,7 +147,7 @@ class SQLiteStore(AgentStore):
         before: str | None = None,
     ) -> Page[Run]:
         paging.check_limit(limit)
-        start = paging.parse_run_cursor(before)
+        start = paging.parse_time_cursor(before)
         return await self._read(
             lambda db: runs.list_(
                 db, owner, agent_id=agent_id, conversation_id=conversation_id, statuses=statuses, limit=limit,
@@ -143,9 +160,9 @@ class SQLiteStore(AgentStore):
     async def append_events(
         self, owner: str, run_id: str, events: Sequence[Event], changes: RunChanges | None = None
     ) -> None:
-        rows = event_log.encode(run_id, events)
+        rows = rules.event_rows(run_id, events)
         if changes is not None:
-            runs.check_changes(changes)
+            rules.check_changes(changes)
 
         def append(db: sqlite3.Connection) -> None:
             number, last = runs.position(db, owner, run_id)
@@ -162,6 +179,71 @@ class SQLiteStore(AgentStore):
         return await self._read(
             lambda db: event_log.list_(db, run_id, runs.position(db, owner, run_id)[0], after, limit)
         )
+
+    # Approvals
+
+    async def create_approval(self, approval: Approval) -> None:
+        await self._write(lambda db: approvals.create(db, approval))
+
+    async def get_approval(self, owner: str, approval_id: str) -> Approval:
+        return await self._read(lambda db: approvals.get(db, owner, approval_id))
+
+    async def list_approvals(
+        self,
+        owner: str,
+        *,
+        run_id: str | None = None,
+        waiting: bool | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Approval]:
+        paging.check_limit(limit)
+        start = paging.parse_time_cursor(before)
+        return await self._read(
+            lambda db: approvals.list_(db, owner, run_id=run_id, waiting=waiting, limit=limit, before=start)
+        )
+
+    async def decide_approval(
+        self, owner: str, approval_id: str, decision: Decision, *, message: str | None = None, by: str
+    ) -> Approval:
+        now = self._clock()
+        return await self._write(lambda db: approvals.decide(db, owner, approval_id, decision, message, by, now))
+
+    async def close_approvals(self, owner: str, run_id: str) -> int:
+        return await self._write(lambda db: approvals.close(db, owner, run_id))
+
+    # Transcripts
+
+    async def append_transcript(self, owner: str, key: TranscriptKey, entries: Sequence[dict[str, Any]]) -> None:
+        rows = rules.entry_rows(entries)
+        if rows:
+            now = int(self._clock().timestamp() * 1_000)
+            size = sum(len(entry) for _, entry in rows)
+            await self._write(lambda db: transcripts.append(db, owner, key, rows, now), size)
+
+    async def load_transcript(self, owner: str, key: TranscriptKey) -> list[dict[str, Any]] | None:
+        return await self._read(lambda db: transcripts.load(db, owner, key))
+
+    async def list_transcripts(self, owner: str, project_key: str) -> list[tuple[str, int]]:
+        return await self._read(lambda db: transcripts.list_(db, owner, project_key))
+
+    async def list_transcript_subpaths(self, owner: str, project_key: str, session_id: str) -> list[str]:
+        return await self._read(lambda db: transcripts.list_subpaths(db, owner, project_key, session_id))
+
+    async def list_transcript_keys(self, owner: str) -> list[TranscriptKey]:
+        return await self._read(lambda db: transcripts.list_keys(db, owner))
+
+    async def delete_transcript(self, owner: str, key: TranscriptKey) -> None:
+        await self._write(lambda db: transcripts.delete(db, owner, key))
+
+    # The store itself
+
+    async def check(self) -> None:
+        await self._write(whole.touch)
+        await self._read(whole.look)
+
+    async def owners(self) -> list[str]:
+        return await self._read(whole.owners)
 
 
 def _stop(writer: GroupCommitWriter, readers: ReaderPool) -> None:

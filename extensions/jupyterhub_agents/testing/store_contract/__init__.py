@@ -16,13 +16,20 @@ failures. The tests run under anyio's pytest plugin.
 from __future__ import annotations
 
 from .agents import AgentClauses
+from .approvals import ApprovalClauses
 from .at_once import ConcurrencyClauses
 from .bounds import BoundClauses
 from .events import EventClauses
+from .moving import MovingClauses
 from .runs import RunClauses
+from .transcripts import TranscriptClauses
+from .whole import WholeClauses
 
 __all__ = ["StoreContract"]
 
 
-class StoreContract(AgentClauses, RunClauses, EventClauses, ConcurrencyClauses, BoundClauses):
+class StoreContract(
+    AgentClauses, RunClauses, EventClauses, ApprovalClauses, TranscriptClauses, MovingClauses, ConcurrencyClauses,
+    BoundClauses, WholeClauses,
+):  # fmt: skip
     """The promises of `AgentStore`. See the module for the fixtures a backend supplies."""

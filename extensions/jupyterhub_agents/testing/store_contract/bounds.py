@@ -43,6 +43,7 @@ class BoundClauses(Clauses):
             store.list_events(self.other, run.id),
         )
         assert (await store.list_agents(self.other)).items == []
+        assert (await store.list_agents(self.other, deleted=True)).items == []
         assert (await store.list_runs(self.other)).items == []
         assert (await store.list_runs(self.other, agent_id="reviewer")).items == []
         assert (await store.list_runs(self.other, conversation_id=run.conversation_id)).items == []
@@ -79,6 +80,7 @@ class BoundClauses(Clauses):
             store.list_revisions(self.owner, "reviewer", limit=limit),
             store.list_runs(self.owner, limit=limit),
             store.list_events(self.owner, run.id, limit=limit),
+            store.list_approvals(self.owner, limit=limit),
         )
 
     async def test_the_largest_page_may_be_asked_for(self, store: AgentStore) -> None:
@@ -89,6 +91,7 @@ class BoundClauses(Clauses):
         assert len((await store.list_revisions(self.owner, "reviewer", limit=MAX_PAGE)).items) == 1
         assert len((await store.list_runs(self.owner, limit=MAX_PAGE)).items) == 1
         assert await store.list_events(self.owner, run.id, limit=MAX_PAGE) == []
+        assert (await store.list_approvals(self.owner, limit=MAX_PAGE)).items == []
 
     @pytest.mark.parametrize("cursor", BAD_CURSORS)
     async def test_a_cursor_that_no_page_gave_is_refused(self, store: AgentStore, cursor: str) -> None:
@@ -98,6 +101,7 @@ class BoundClauses(Clauses):
             store.list_agents(self.owner, after=cursor),
             store.list_revisions(self.owner, "reviewer", before=cursor),
             store.list_runs(self.owner, before=cursor),
+            store.list_approvals(self.owner, before=cursor),
         )
 
     async def test_a_negative_event_number_is_refused(self, store: AgentStore) -> None:

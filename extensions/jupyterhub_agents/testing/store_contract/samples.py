@@ -11,10 +11,12 @@ from ...errors import AgentsError
 from ...ids import new_id, new_session_id
 from ...models import (
     AgentSpec,
+    Approval,
     Event,
     EventType,
     PermissionMode,
     Run,
+    TranscriptKey,
     Trigger,
 )
 from ...store import AgentStore
@@ -70,6 +72,23 @@ def make_events(run: Run, first: int, last: int, **payload: Any) -> list[Event]:
         )
         for seq in range(first, last + 1)
     ]  # fmt: skip
+
+
+def make_approval(run: Run, number: int = 0, **fields: Any) -> Approval:
+    """A tool call of `run` that waits, asked `number` seconds after T0."""
+    return Approval(**{
+        "id": new_id(), "owner": run.owner, "run_id": run.id, "agent_id": run.agent_id, "tool": "Bash",
+        "input": {"command": f"step {number}"}, "created_at": T0 + timedelta(seconds=number), **fields,
+    })  # fmt: skip
+
+
+def transcript_key(session_id: str = "session", subpath: str = "", project_key: str = "project") -> TranscriptKey:
+    return TranscriptKey(project_key=project_key, session_id=session_id, subpath=subpath)
+
+
+def make_entries(first: int, last: int, **fields: Any) -> list[dict[str, Any]]:
+    """Entries of a transcript, with the numbers from `first` to `last` in their uuids."""
+    return [{"type": "user", "uuid": f"uuid-{number}", "n": number, **fields} for number in range(first, last + 1)]
 
 
 async def all_pages(call: PageCall, cursor_name: str) -> list[Any]:

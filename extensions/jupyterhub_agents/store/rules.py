@@ -1,0 +1,205 @@
+"""What every backend decides in the same way, in the same words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from ..errors import AlreadyExists, Conflict, InvalidInput, NotFound, SequenceGap, StaleRevision
+from ..models import MAX_MESSAGE, Agent, AgentId, AgentSpec, Approval, Decision, Event, Model, RunChanges, RunId
+from .paging import microseconds
+
+MAX_INTEGER = (1 << 63) - 1
+"""The largest number that the databases hold."""
+
+EventRow = tuple[int, int, str, str]
+"""seq, time in microseconds, type, payload as JSON."""
+
+EntryRow = tuple[str | None, str]
+"""uuid, entry as JSON."""
+
+M = TypeVar("M", bound=Model)
+
+_REQUIRED = ("status", "usage", "turns")
+_AGENT_ID: TypeAdapter[str] = TypeAdapter(AgentId)
+_RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
+
+
+# Agents
+
+
+def is_agent_id(value: str) -> bool:
+    return _is(_AGENT_ID, value)
+
+
+def first_revision(spec: AgentSpec, agent_id: str, owner: str, now: datetime, revision: int = 1) -> Agent:
+    """The revision that a new agent begins with. Raises InvalidInput when `agent_id` is none."""
+    try:
+        return Agent.from_spec(spec, id=agent_id, owner=owner, revision=revision, now=now)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise InvalidInput(f"{'.'.join(map(str, problem['loc']))} is {problem['input']!r}: {problem['msg']}.") from None
+
+
+def same_spec(one: AgentSpec, other: AgentSpec) -> bool:
+    # As JSON, because Python takes 1, 1.0 and True for equal.
+    return json.dumps(one.model_dump(mode="json"), sort_keys=True) == json.dumps(
+        other.model_dump(mode="json"), sort_keys=True
+    )
+
+
+def agent_exists(agent_id: str) -> AlreadyExists:
+    return AlreadyExists(f"There is already an agent {agent_id!r}: choose another id, or change that one.")
+
+
+def unknown_agent(agent_id: str) -> NotFound:
+    return NotFound(f"There is no agent {agent_id!r}.")
+
+
+def unknown_revision(agent_id: str, revision: int) -> NotFound:
+    return NotFound(f"There is no revision {revision} of an agent {agent_id!r}.")
+
+
+def check_revision(agent_id: str, newest: int, named: int) -> None:
+    """Raises StaleRevision when the one that a write names is not the newest."""
+    if newest != named:
+        raise StaleRevision(
+            f"Agent {agent_id!r} is at revision {newest}, not {named}: read it again, then repeat your change.", newest
+        )
+
+
+def revision_exists(agent: Agent) -> AlreadyExists:
+    return AlreadyExists(f"There is already another revision {agent.revision} of agent {agent.id!r}.")
+
+
+def check_follows_revision(agent: Agent, newest: int) -> None:
+    """Raises SequenceGap when an imported revision does not follow the agent's newest (0: there is none)."""
+    if agent.revision != newest + 1:
+        raise SequenceGap(
+            f"Revision {agent.revision} of agent {agent.id!r} does not follow the newest, {newest}: import the "
+            f"revisions from {newest + 1} on.",
+            newest,
+        )
+
+
+# Runs
+
+
+def is_run_id(value: str) -> bool:
+    return _is(_RUN_ID, value)
+
+
+def run_exists(run_id: str) -> AlreadyExists:
+    return AlreadyExists(f"There is already a run {run_id!r}.")
+
+
+def unknown_run(run_id: str) -> NotFound:
+    return NotFound(f"There is no run {run_id!r}.")
+
+
+def check_changes(changes: RunChanges) -> None:
+    """Raises InvalidInput for a change that no run can have."""
+    for name in _REQUIRED:
+        if name in changes.model_fields_set and getattr(changes, name) is None:
+            raise InvalidInput(f"A run always has {name}: leave it out to keep it as it is.")
+    if changes.turns is not None and changes.turns < 0:
+        raise InvalidInput(f"turns is {changes.turns}: give 0 or more.")
+
+
+# Events
+
+
+def event_rows(run_id: str, events: Sequence[Event]) -> list[EventRow]:
+    """Events as they are stored. Raises InvalidInput for ones that are another run's or do not follow each other."""
+    rows: list[EventRow] = []
+    for position, event in enumerate(events):
+        if event.run_id != run_id:
+            raise InvalidInput(f"Event {event.seq} is of run {event.run_id!r}, not of {run_id!r}.")
+        if event.seq != events[0].seq + position:
+            raise InvalidInput(
+                f"Event {event.seq} does not follow event {events[position - 1].seq}: send them in order, "
+                "without a gap."
+            )
+        try:
+            payload = to_json(event.payload).decode()
+        except PydanticSerializationError as error:
+            # Half of a surrogate pair, which JSON in UTF-8 cannot carry.
+            raise InvalidInput(f"The payload of event {event.seq} is not JSON: {error}") from None
+        rows.append((event.seq, microseconds(event.time), event.type.value, payload))
+    return rows
+
+
+def check_follows(first: int, last: int) -> None:
+    """Raises SequenceGap when events from `first` on leave a gap after the run's newest, `last`."""
+    if first > last + 1:
+        raise SequenceGap(
+            f"Event {first} does not follow the run's newest, {last}: send the events from {last + 1} on.", last
+        )
+
+
+# Approvals
+
+
+def waits(approval: Approval) -> bool:
+    return approval.decision is None and not approval.closed
+
+
+def decided(approval: Approval, decision: Decision, *, message: str | None, by: str, now: datetime) -> Approval:
+    """The approval with what a person said. Raises Conflict when it does not wait any more, and InvalidInput for a
+    message that is too long."""
+    if approval.decision is not None:
+        raise Conflict(
+            f"Approval {approval.id!r} was decided already: {approval.decision.value!r}, by {approval.decided_by}."
+        )
+    if approval.closed:
+        raise Conflict(f"Approval {approval.id!r} needs no decision any more: its run ended without one.")
+    if message is not None and len(message) > MAX_MESSAGE:
+        raise InvalidInput(f"message has {len(message)} characters: give at most {MAX_MESSAGE}.")
+    return approval.model_copy(
+        update={"decision": decision, "message": message, "decided_by": by, "decided_at": now.astimezone(UTC)}
+    )
+
+
+def approval_exists(approval_id: str) -> AlreadyExists:
+    return AlreadyExists(f"There is already an approval {approval_id!r}.")
+
+
+def unknown_approval(approval_id: str) -> NotFound:
+    return NotFound(f"There is no approval {approval_id!r}.")
+
+
+# Transcripts
+
+
+def entry_rows(entries: Sequence[dict[str, Any]]) -> list[EntryRow]:
+    """Entries of a transcript as they are stored. Raises InvalidInput for one that is not JSON."""
+    rows: list[EntryRow] = []
+    for position, entry in enumerate(entries):
+        uuid = entry.get("uuid")
+        try:
+            rows.append((uuid if isinstance(uuid, str) else None, to_json(entry).decode()))
+        except PydanticSerializationError as error:
+            raise InvalidInput(f"Entry {position} of these is not JSON: {error}") from None
+    return rows
+
+
+# All
+
+
+def in_utc(model: M) -> M:
+    """`model` with its times in UTC."""
+    times = {name: value.astimezone(UTC) for name, value in model if isinstance(value, datetime)}
+    return model.model_copy(update=times)
+
+
+def _is(adapter: TypeAdapter[str], value: str) -> bool:
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
