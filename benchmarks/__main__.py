@@ -12,18 +12,24 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import hub_bench, runs_bench, store_bench
+from benchmarks import firestore_bench, hub_bench, runs_bench, store_bench
+from tests.store.firestore_emulator import NoEmulator
 
 RESULTS = Path(__file__).parent / "results.json"
 BENCHES: dict[str, Callable[[], dict[str, float]]] = {
     "store": store_bench.run,
+    "firestore": firestore_bench.run,
     "runs": runs_bench.run,
     "hub": hub_bench.run,
 }
 
 WANTED: dict[str, tuple[float, str]] = {
+    "store.sequential.events_per_s": (5_000, "at least"),
+    "store.8_runs.events_per_s": (5_000, "at least"),
+    "store.batches_of_100.events_per_s": (5_000, "at least"),
+    "store.list_50_of_10000_runs_ms": (10, "at most"),
     "turn.first_event.server_over_sdk_s": (0.150, "at most"),
-    "hub.spawn.ratio": (1.1, "at most"),
+    "hub.spawn.ratio_to_bare": (1.1, "at most"),
 }
 """What is wanted of some figures. Falling short is shown, and fails nothing: machines are noisy."""
 
@@ -39,7 +45,11 @@ def main(names: list[str]) -> int:
     for name in names or list(BENCHES):
         with console.status(f"measuring {name} ..."):
             started = time.monotonic()
-            measured = BENCHES[name]()
+            try:
+                measured = BENCHES[name]()
+            except NoEmulator as missing:
+                console.print(f"{name}: not measured. {missing}")
+                continue
         console.print(f"{name}: measured in {time.monotonic() - started:.0f} s")
         table.add_section()
         for figure, value in measured.items():

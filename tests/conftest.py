@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from tests.store.firestore_emulator import Emulator, NoEmulator, running_emulator
 
 CI = bool(os.environ.get("CI"))
 
@@ -38,3 +41,21 @@ def umask_stays() -> Generator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """Google's Firestore emulator, for all tests that need it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(running_emulator(tmp_path_factory.mktemp("firestore")))
+        except NoEmulator as missing:
+            pytest.skip(str(missing))
+        yield running
+
+
+@pytest.fixture
+def project(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A project of the emulator's in which there is nothing yet; Google's clients go to the emulator."""
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", emulator.address)
+    return emulator.new_project()

@@ -1,0 +1,244 @@
+"""Google's Firestore emulator as a child process, and a relay in front of it that can be cut.
+
+A store takes the emulator from FIRESTORE_EMULATOR_HOST, as Google's clients do. Each test uses a project of its own,
+which the emulator keeps apart from all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+
+from jupyterhub_agents.runtime import reaper
+
+RULES = Path(__file__).parents[2] / "firestore.rules"
+
+START_SECONDS = 60
+ATTEMPTS = 3
+STOP_SECONDS = 15
+
+
+class Emulator:
+    """A running emulator; its data is in its memory."""
+
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port = port
+        self._process = process
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @staticmethod
+    def new_project() -> str:
+        """The id of a project in which there is nothing yet."""
+        return f"test-{uuid4().hex[:12]}"
+
+    @contextlib.contextmanager
+    def silence(self) -> Iterator[None]:
+        """Let it answer nothing: connections stay open, as with a network that swallows packets."""
+        family = psutil.Process(self._process.pid).children(recursive=True)
+        java = [process for process in family if process.name() == "java"]
+        assert java, family
+        for process in java:
+            process.suspend()
+        # The signal is on its way to each of its threads; until all have it, one may still answer.
+        deadline = time.monotonic() + 5
+        while any(process.status() != psutil.STATUS_STOPPED for process in java):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        try:
+            yield
+        finally:
+            for process in java:
+                process.resume()
+
+
+class NoEmulator(RuntimeError):
+    """It cannot be run here; the message says what to install."""
+
+
+@contextlib.contextmanager
+def running_emulator(folder: Path) -> Iterator[Emulator]:
+    """An emulator that has started, with its log and gcloud's in `folder`. It holds browsers, but not clients with an
+    identity, to our rules."""
+    output = folder / "firestore-emulator.log"
+    for attempt in range(ATTEMPTS):
+        port = _free_port()
+        process = _start(folder, port, output)
+        try:
+            if _answers(process, port):
+                yield Emulator(port, process)
+                return
+            if attempt == ATTEMPTS - 1:
+                raise RuntimeError(f"The Firestore emulator did not start:\n{output.read_text(errors='replace')}")
+        finally:
+            process.terminate()
+            process.wait(STOP_SECONDS)
+
+
+def _start(folder: Path, port: int, output: Path) -> subprocess.Popen[bytes]:
+    with output.open("wb") as log:
+        # gcloud starts a shell, which starts Java: the reaper takes all along, also when this process is killed.
+        return subprocess.Popen(
+            [sys.executable, "-IS", reaper.__file__, *_command(port)],
+            env={
+                **os.environ,
+                "CLOUDSDK_CONFIG": str(folder / "gcloud"),
+                "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+                "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+                "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _free_port() -> int:
+    """A port that is free now. It is not one that the system gives to outgoing connections, because the emulator,
+    which cannot be given an open socket, takes it only seconds later."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+def _command(port: int) -> list[str]:
+    gcloud = shutil.which("gcloud")
+    if gcloud is None or shutil.which("java") is None:
+        raise NoEmulator(
+            "The Firestore emulator needs gcloud and Java: see https://cloud.google.com/sdk/docs/install, then "
+            "`gcloud components install cloud-firestore-emulator`."
+        )
+    return [gcloud, "emulators", "firestore", "start", f"--host-port=127.0.0.1:{port}", f"--rules={RULES}"]
+
+
+def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until it does; False when it ended instead, or does not in time."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            if connection.recv(12).startswith(b"HTTP/1."):
+                return True
+        time.sleep(0.1)
+    return False
+
+
+class Relay:
+    """A TCP relay on loopback, which can be cut and mended. It works in a thread of its own, so that it goes on
+    whatever the test does."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target = target_port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
+        self._server: asyncio.Server | None = None
+        self._links: set[asyncio.Task[None]] = set()
+        self._is_cut = False
+        self._loses_answers = False
+        self.port = 0
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Relay:
+        self._thread.start()
+        self._do(self._listen())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_SECONDS)
+        self._loop.close()
+
+    def cut(self) -> None:
+        """Close all connections, and new ones as soon as they come."""
+        # The port stays open: asyncio loses a connection that arrives while a server closes.
+        self._do(self._cut())
+
+    def mend(self) -> None:
+        """Let connections through again."""
+        self._is_cut = False
+
+    @contextlib.contextmanager
+    def losing_answers(self) -> Iterator[None]:
+        """Requests arrive, but no answer comes back. Connections that lost some are cut at the end."""
+        self._loses_answers = True
+        try:
+            yield
+        finally:
+            self.cut()
+            self._loses_answers = False
+            self.mend()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(STOP_SECONDS)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._link, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _cut(self) -> None:
+        self._is_cut = True
+        links = list(self._links)
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
+
+    async def _end(self) -> None:
+        await self._cut()
+        if self._server is not None:
+            self._server.close()
+        # Connections that were accepted at the last moment find the relay cut, and close.
+        while rest := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(rest)
+        # A transport closes its socket in the loop's next turn.
+        await asyncio.sleep(0.01)
+
+    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if self._is_cut:
+            writer.transport.abort()
+            return
+        self._links.add(task)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            try:
+                async with asyncio.TaskGroup() as pumps:
+                    pumps.create_task(self._pump(reader, far_writer))
+                    pumps.create_task(self._pump(far_reader, writer, answers=True))
+            finally:
+                far_writer.transport.abort()
+        except* (OSError, asyncio.CancelledError):
+            # Cut, or an end that went away.
+            pass
+        finally:
+            writer.transport.abort()
+            self._links.discard(task)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
+        while data := await reader.read(1 << 16):
+            if not (answers and self._loses_answers):
+                writer.write(data)
+                await writer.drain()
+        # One direction has ended: so has the link.
+        raise ConnectionResetError
