@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -96,6 +97,29 @@ async def test_a_resumed_run_remembers_what_was_said(workshop: Any) -> None:
         assert (second.session_id, second.conversation_id) == (first.session_id, first.id)
         history = str([r.body["messages"] for r in bench.model.messages if "what was it?" in str(r.body["messages"])])
         assert "I keep 4711 in mind." in history
+
+
+async def test_a_session_goes_on_in_an_empty_home(workshop: Any) -> None:
+    """As on another pod: the store has what Claude Code keeps in its own files."""
+    script = {
+        "remember": [use("Bash", {"command": "echo 4711"}), say("I keep 4711 in mind.")],
+        "what": [say("It was 4711.")],
+    }
+    async with workshop(script) as bench:
+        await bench.agent(tools=["Bash(*)"])
+        first = await bench.do("remember 4711")
+        [transcript] = (bench.home / ".claude").glob(f"projects/*/{first.session_id}.jsonl")
+        before = transcript.read_text()
+        shutil.rmtree(bench.home / ".claude")
+        second = await bench.do("what was it?", continues=first.id)
+        assert (second.result, second.session_id) == ("It was 4711.", first.session_id)
+        history = str([r.body["messages"] for r in bench.model.messages if "what was it?" in str(r.body["messages"])])
+        assert "I keep 4711 in mind." in history
+        # The terminal's `claude --resume` finds it too.
+        assert transcript.stat().st_mode & 0o077 == 0
+        assert set(before.splitlines()) & set(transcript.read_text().splitlines())
+        third = await bench.do("what was it?", continues=second.id)
+        assert third.result == "It was 4711."
 
 
 async def test_an_agent_that_uses_all_its_turns_is_stopped_and_says_so(workshop: Any) -> None:

@@ -24,6 +24,7 @@ from .options import PrivateFiles, SessionChoice, options_for
 from .outcome import Outcome, interrupted
 from .recorder import Recorder
 from .session import ClaudeSession
+from .transcripts import Transcripts, restore
 
 log = logging.getLogger(__name__)
 
@@ -185,6 +186,8 @@ class RunManager(LoggingConfigurable):
         live = self._reserve(run)
         try:
             await self.store.create_run(run)
+            if before is not None:
+                await self._restore_session(run, agent)
             return await self._enqueue(live, agent, run.prompt, resume=before is not None)
         except BaseException:
             await self._release(live)
@@ -201,6 +204,7 @@ class RunManager(LoggingConfigurable):
         live = self._reserve(run)
         try:
             agent = await self.store.get_agent(self.owner, run.agent_id, run.agent_revision)
+            await self._restore_session(run, agent)
             resumable = await asyncio.to_thread(has_session, self._config_folder, run.session_id)
             if prompt is None:
                 prompt = RESUME_PROMPT if resumable and await self._was_answered(run) else run.prompt
@@ -208,6 +212,12 @@ class RunManager(LoggingConfigurable):
         except BaseException:
             await self._release(live)
             raise
+
+    async def _restore_session(self, run: Run, agent: Agent) -> None:
+        directory = self._inside_home(await self._directory_of(run, agent))
+        await restore(
+            self.store, self.owner, config=self._config_folder, directory=directory, session_id=run.session_id
+        )
 
     async def _was_answered(self, run: Run) -> bool:
         """Whether the model said anything in this run. If not, it may never have got the prompt."""
@@ -389,6 +399,7 @@ class RunManager(LoggingConfigurable):
         options = options_for(
             agent,
             session=SessionChoice(run.session_id, resume),
+            transcripts=Transcripts(self.store, self.owner),  # type: ignore[abstract]  # one method is optional
             directory=directory,
             environment=cli_environment(
                 {**self.environment, "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1"},

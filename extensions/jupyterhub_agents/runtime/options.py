@@ -14,6 +14,7 @@ from claude_agent_sdk import (
     ClaudeAgentOptions,
     PermissionResultAllow,
     PermissionResultDeny,
+    SessionStore,
     SettingSource,
     ToolPermissionContext,
 )
@@ -80,6 +81,7 @@ def options_for(
     agent: Agent,
     *,
     session: SessionChoice,
+    transcripts: SessionStore,
     directory: Path,
     environment: Mapping[str, str],
     setting_sources: Sequence[SettingSource],
@@ -88,6 +90,9 @@ def options_for(
 ) -> ClaudeAgentOptions:
     """The SDK's options for a run of `agent` in `directory`."""
     extra_args: dict[str, str | None] = {}
+    if session.resume:
+        # Not the SDK's `resume`: with a session store that moves the session into a temporary folder.
+        extra_args["resume"] = session.id
     if agent.instructions:
         extra_args["append-system-prompt-file"] = files.write("instructions.md", agent.instructions)
     return ClaudeAgentOptions(
@@ -107,8 +112,8 @@ def options_for(
         max_turns=agent.max_turns,
         max_budget_usd=agent.max_budget_usd,
         cwd=directory,
-        resume=session.id if session.resume else None,
         session_id=None if session.resume else session.id,
+        session_store=transcripts,
         include_partial_messages=True,
         max_buffer_size=MAX_BUFFER_SIZE,
         cli_path=LAUNCHER,
