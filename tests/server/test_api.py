@@ -59,6 +59,23 @@ def test_an_agent_is_made_changed_listed_restored_and_deleted(server: Server) ->
     refused(server.get("api/agents/code-reviewer-2"), 404, "not_found")
 
 
+def test_two_revisions_are_compared_in_words_that_people_read(server: Server) -> None:
+    made = server.agent("kind", instructions="Be kind.\nBe brief.", max_turns=5)
+    change = {"revision": made["revision"], "instructions": "Be kind.\nBe thorough.", "max_turns": 9}
+    changed = server.http.patch("api/agents/kind", json=change).json()
+    found = server.get(f"api/agents/kind/revisions/{changed['revision']}/diff").json()
+    assert (found["before"], found["after"]) == (made["revision"], changed["revision"])
+    assert found["fields"] == ["instructions", "max_turns"]
+    lines = found["diff"].splitlines()
+    assert {"-Be brief.", "+Be thorough.", "-maxTurns: 5", "+maxTurns: 9"} <= set(lines)
+    assert " Be kind." in lines
+    backwards = server.get(f"api/agents/kind/revisions/{made['revision']}/diff?against={changed['revision']}").json()
+    assert "+Be brief." in backwards["diff"]
+    same = server.get(f"api/agents/kind/revisions/{made['revision']}/diff?against={made['revision']}").json()
+    assert (same["fields"], same["diff"]) == ([], "")
+    refused(server.get("api/agents/kind/revisions/99/diff"), 404, "not_found", "99")
+
+
 def test_a_stale_change_is_a_conflict_with_the_current_revision_and_changes_nothing(server: Server) -> None:
     made = server.agent()
     change = {"revision": made["revision"], "name": "New"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+
 from pydantic import Field
 
 from ..errors import AlreadyExists, InvalidInput
 from ..models import Agent, AgentCreate, AgentSpec, AgentUpdate, Model
-from ..subagents import slug
+from ..subagents import render, slug
 from .base import AgentsHandler, authorized, validated, web
 
 ID_TRIES = 50
@@ -28,6 +30,19 @@ class DeleteQuery(Model):
 class RevisionsQuery(Model):
     limit: int = Field(default=100, ge=1, le=1000)
     before: str | None = Field(default=None, max_length=200)
+
+
+class DiffQuery(Model):
+    against: int | None = Field(default=None, ge=1, description="The revision to compare with; none is the one before.")
+
+
+class Comparison(Model):
+    """How two revisions differ: the fields, and all of it as a unified diff of their subagent files."""
+
+    before: int
+    after: int
+    fields: list[str]
+    diff: str = Field(description="Empty when they are equal.")
 
 
 class Restore(Model):
@@ -106,6 +121,18 @@ class RevisionHandler(AgentsHandler):
         self.reply(await (await self.store()).get_agent(self.owner, agent_id, revision_number(number)))
 
 
+class DiffHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def get(self, agent_id: str, number: str) -> None:
+        query = self.query(DiffQuery)
+        store = await self.store()
+        after = await store.get_agent(self.owner, agent_id, revision_number(number))
+        earlier = query.against or max(after.revision - 1, 1)
+        before = await store.get_agent(self.owner, agent_id, earlier)
+        self.reply(comparison(before, after))
+
+
 class RestoreHandler(AgentsHandler):
     @web.authenticated
     @authorized
@@ -114,6 +141,16 @@ class RestoreHandler(AgentsHandler):
         store = await self.store()
         old = await store.get_agent(self.owner, agent_id, revision_number(number))
         self.reply(await store.update_agent(self.owner, agent_id, old.spec, revision=request.revision))
+
+
+def comparison(before: Agent, after: Agent) -> Comparison:
+    """What changed from one revision to another, for people to read."""
+    fields = [name for name in AgentSpec.model_fields if getattr(before, name) != getattr(after, name)]
+    lines = difflib.unified_diff(
+        render(before).splitlines(), render(after).splitlines(),
+        f"revision {before.revision}", f"revision {after.revision}", lineterm="",
+    )  # fmt: skip
+    return Comparison(before=before.revision, after=after.revision, fields=fields, diff="\n".join(lines))
 
 
 def revision_number(text: str) -> int:

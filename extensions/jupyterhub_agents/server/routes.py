@@ -58,6 +58,9 @@ ROUTES = (
     Route("api/agents/{id}/revisions/{number}", agents.RevisionHandler, {
         "get": Operation("Get a revision", Agent, errors=(404,)),
     }),
+    Route("api/agents/{id}/revisions/{number}/diff", agents.DiffHandler, {
+        "get": Operation("Compare a revision with another", agents.Comparison, query=agents.DiffQuery, errors=(404,)),
+    }),
     Route("api/agents/{id}/revisions/{number}/restore", agents.RestoreHandler, {
         "post": Operation("Make an old revision the newest again", Agent, body=agents.Restore, errors=(404, 409)),
     }),
