@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Any
 from ..errors import AgentsError
 from ..ids import Clock
 from ..models import EventType, RunStatus
+from . import metrics
 from .outcome import DeltaReader, Outcome, UsageCounter, interrupted, outcome_of
 from .recorder import Recorder
 from .session import ClaudeSession, SessionEnded
@@ -86,11 +88,13 @@ class Execution:
 
     async def _work(self) -> Outcome:
         """Connect, hand over the prompt, record what comes back until the CLI has no more to do."""
+        begin = time.perf_counter()
         self.session = session = await self._open_session()
         await session.connect()
         await session.send(self._prompt)
         result: dict[str, Any] | None = None
         idle = True
+        heard = False
         async with aclosing(session.messages()) as messages:
             while True:
                 # After a result the CLI may go on by itself, when work in the background has ended; while it
@@ -108,6 +112,9 @@ class Execution:
                 if message is None:
                     break
                 kind = message.get("type")
+                if not heard:
+                    heard = True
+                    metrics.FIRST_EVENT_SECONDS.observe(time.perf_counter() - begin)
                 if kind == "stream_event":
                     if delta := self._deltas.read(message):
                         self.recorder.delta(delta)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from ..models import Delta, Event, Run
 from ..store import AgentStore
+from . import metrics
 
 MAX_WAITING = 2_000
 """Items that may wait for a slow reader. It is not cut off: it drops its deltas and reads on from the store."""
@@ -85,6 +86,7 @@ class RunFeed:
         """Everything after event number `after`, to the end of the run, without a gap or a repeat."""
         reader = Reader()
         self._readers.add(reader)
+        metrics.OPEN_STREAMS.inc()
         try:
             while True:
                 if reader.lagging:
@@ -110,6 +112,7 @@ class RunFeed:
                     await reader.wake.wait()
         finally:
             self._readers.discard(reader)
+            metrics.OPEN_STREAMS.dec()
 
     @staticmethod
     def _forget_seen(reader: Reader, after: int) -> None:

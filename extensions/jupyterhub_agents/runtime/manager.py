@@ -17,6 +17,7 @@ from ..errors import Conflict, InvalidInput, QueueFull, RuntimeUnavailable
 from ..ids import Clock, new_id, new_session_id, utcnow
 from ..models import Agent, EventType, Run, RunCreate, RunStatus
 from ..store import MAX_PAGE, AgentStore
+from . import metrics
 from .cli import cli_environment, config_folder, find_cli, has_session, kept_usage
 from .execution import Execution, Stop, record_status
 from .feed import RunFeed, StreamItem, stored
@@ -100,6 +101,8 @@ class RunManager(LoggingConfigurable):
         self._places = asyncio.Semaphore(self.max_running)
         self._closing = False
         self.trouble = ""
+        metrics.UNFINISHED.set_function(lambda: self.unfinished)
+        metrics.CLI_PROCESSES.set_function(lambda: self.working)
 
     @default("environment")
     def _default_environment(self) -> dict[str, str]:
@@ -311,6 +314,7 @@ class RunManager(LoggingConfigurable):
     async def _live_out(self, live: LiveRun, agent: Agent, prompt: str, resume: bool) -> None:
         """The whole life of a run from the queue to its end. Owns the run's place, recorder and feed."""
         run_id = live.feed.run.id
+        used_before = live.feed.run.usage
         try:
             try:
                 async with self._places:
@@ -324,6 +328,8 @@ class RunManager(LoggingConfigurable):
             log.error("run %s: it could not be brought to its end", run_id, exc_info=error)
         finally:
             await self._release(live)
+            if live.feed.run.status.is_final:
+                metrics.count_end(live.feed.run, used_before)
 
     async def _record_end_in_queue(self, live: LiveRun) -> None:
         outcome = (

@@ -16,6 +16,7 @@ from traitlets import Unicode, default
 
 from ..errors import AgentsError
 from ..runtime.manager import RunManager
+from ..runtime.metrics import measured
 from ..store.sqlite import SQLiteStore
 from . import activity
 from .routes import tornado_handlers
@@ -69,7 +70,7 @@ class AgentsApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Make the workspace; it is opened when the event loop runs."""
         state = Path(self.state_dir)
-        store = SQLiteStore(state / "agents.db")
+        store = measured(SQLiteStore(state / "agents.db"))
 
         def make_manager() -> RunManager:
             manager = RunManager(store, owner=self.owner, home=Path(self.home), state=state, parent=self)

@@ -78,7 +78,7 @@ class Workspace:
         """Why the store cannot be used now, in a sentence; nothing when it can."""
         try:
             manager = await self.ready()
-            await self._store.list_runs(self.owner, limit=1)
+            await self._store.check()
         except AgentsError as error:
             return error.message
         return manager.trouble
