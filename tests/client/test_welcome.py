@@ -21,7 +21,7 @@ SHIPPED = files("jupyterhub_agents.server.welcome") / "Welcome.ipynb"
 
 
 def notebook_of(text: str) -> Any:
-    return nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # nbformat's
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ class Person:
     def api(self, method: str, path: str, **more: object) -> httpx.Response:
         """A request to the hub's API with the token."""
         headers = {"Authorization": f"token {self.token}"}
-        return self.browser.request(method, f"/hub/api/{path}", headers=headers, **more)  # type: ignore[arg-type]
+        return self.browser.request(method, f"/hub/api/{path}", headers=headers, **more)  # type: ignore[arg-type]  # httpx's own words
 
 
 class RunningHub:

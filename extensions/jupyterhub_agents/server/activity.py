@@ -27,7 +27,7 @@ def install(web_app: ServerWebApplication, is_busy: Sequence[Callable[[], bool]]
     """Make `web_app.last_activity` tell what the module says. Each of `is_busy` says, at once and without
     raising, whether something is at work now. Call it once, when the server starts."""
     # The handlers' own switch. Those that set it to False for themselves keep that.
-    APIHandler._track_activity = property(_changes_something)  # type: ignore[assignment]
+    APIHandler._track_activity = property(_changes_something)  # type: ignore[assignment]  # a bool there
     WorkspacesHandler._track_activity = False
 
     recorded: Callable[[], datetime] = web_app.last_activity
@@ -37,7 +37,7 @@ def install(web_app: ServerWebApplication, is_busy: Sequence[Callable[[], bool]]
             return utcnow()
         return recorded()
 
-    web_app.last_activity = last_activity  # type: ignore[method-assign]
+    web_app.last_activity = last_activity  # type: ignore[method-assign]  # the hub's report calls it
 
 
 def _changes_something(handler: APIHandler) -> bool:

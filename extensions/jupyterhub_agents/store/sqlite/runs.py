@@ -17,6 +17,7 @@ _COLUMNS = (
     "created_at", "started_at", "finished_at", "turns", "usage", "error", "notice", "prompt", "result",
 )  # fmt: skip
 # Made of the constants above; values are always bound.
+# The names of columns, not values.
 _INSERT = f"INSERT INTO runs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _SELECT = f"SELECT {', '.join(_COLUMNS)}, {LAST_SEQ} FROM runs"  # noqa: S608
 _POSITION = f"SELECT number, {LAST_SEQ} FROM runs WHERE owner = ? AND id = ?"  # noqa: S608

@@ -151,4 +151,4 @@ async def _settled(tasks: list[asyncio.Task[None]]) -> list[AgentsError | None]:
     answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
     for answer in answers:
         assert answer is None or isinstance(answer, AgentsError)
-    return answers  # type: ignore[return-value]
+    return answers  # type: ignore[return-value]  # none is an error here
