@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks import firestore_bench, hub_bench, runs_bench, store_bench
 from tests.store.firestore_emulator import NoEmulator
@@ -41,7 +41,7 @@ def main(names: list[str]) -> int:
         return 2
     console = Console()
     figures: dict[str, float] = {}
-    table = Table("figure", "value", "wanted", title=f"Python {platform.python_version()}, {platform.machine()}")
+    table = Table(Column("figure", overflow="fold", min_width=50), "value", "wanted", title=f"Python {platform.python_version()}, {platform.machine()}")
     for name in names or list(BENCHES):
         with console.status(f"measuring {name} ..."):
             started = time.monotonic()
