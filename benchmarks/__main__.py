@@ -41,7 +41,12 @@ def main(names: list[str]) -> int:
         return 2
     console = Console()
     figures: dict[str, float] = {}
-    table = Table(Column("figure", overflow="fold", min_width=50), "value", "wanted", title=f"Python {platform.python_version()}, {platform.machine()}")
+    table = Table(
+        Column("figure", overflow="fold", min_width=50),
+        "value",
+        "wanted",
+        title=f"Python {platform.python_version()}, {platform.machine()}",
+    )
     for name in names or list(BENCHES):
         with console.status(f"measuring {name} ..."):
             started = time.monotonic()
