@@ -41,7 +41,6 @@ RELEASE_SHA256 = {
 LARGEST_DOWNLOAD = 32 * 1024 * 1024
 """Bytes; the release's binaries are about 1.4 MB."""
 
-DEBIAN = "http://deb.debian.org/debian"
 DEBIAN_KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 BUILD_PACKAGES = (
     *("cmake", "gcc", "libc6-dev", "make", "xz-utils"),
@@ -213,6 +212,7 @@ def from_source(folder: Path, say: Callable[[str], None]) -> Path:
         raise Unavailable(f"A build needs Debian's apt-get and its keys in {DEBIAN_KEYS}.")
     need_root("run this command again as root")
     say("ttyd: installing what a build needs.")
+    run(["apt-get", "update"], limit_s=STEP_LIMIT_S)  # a new machine may know no packages yet
     run(["apt-get", "install", "-y", "--no-install-recommends", *BUILD_PACKAGES], limit_s=STEP_LIMIT_S)
     with tempfile.TemporaryDirectory(prefix="ttyd-build-") as name:
         place = Path(name)
@@ -232,7 +232,7 @@ def download_source(place: Path) -> Path:
     for folder in ("lists/partial", "cache/archives/partial"):
         (place / folder).mkdir(parents=True)
     sources = place / "sources.list"
-    sources.write_text(f"deb-src [signed-by={DEBIAN_KEYS}] {DEBIAN} sid main\n", encoding="utf-8")
+    sources.write_text(f"deb-src [signed-by={DEBIAN_KEYS}] {mirror()} sid main\n", encoding="utf-8")
     options = {
         "Dir::Etc::sourcelist": str(sources),
         "Dir::Etc::sourceparts": "-",
@@ -247,6 +247,15 @@ def download_source(place: Path) -> Path:
     if len(archives) != 1:
         raise Unavailable("apt-get source brought no archive of ttyd.")
     return archives[0]
+
+
+def mirror() -> str:
+    """The address of the Debian archive that the machine's own apt uses. Raises Unavailable."""
+    told = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"], limit_s=STEP_LIMIT_S)
+    for address in told.split():
+        if address.rstrip("/").endswith("/debian"):
+            return address
+    raise Unavailable("A build needs Debian's archive in the machine's apt sources, and there is none.")
 
 
 def put(content: bytes, folder: Path) -> Path:
