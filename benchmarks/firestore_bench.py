@@ -2,7 +2,7 @@
 
 `run()` gives the figures under stable names; `python -m benchmarks.firestore_bench` prints them. Firestore is Google's
 emulator on this machine: the figures hold the work of our side and the number of round trips, not the network or
-Firestore's own time (a commit in the same region takes about 10 to 30 ms there).
+Firestore's own time.
 """
 
 from __future__ import annotations

@@ -102,7 +102,9 @@ def list_agents(client: AgentClient, as_json: bool) -> None:
 @click.option("--model", metavar="NAME", help="A model's name or alias.")
 @click.option("--tool", "tools", multiple=True, metavar="RULE", help="A tool it may use, such as 'Bash(git diff:*)'.")
 @click.option("--disallow", "disallowed_tools", multiple=True, metavar="RULE", help="A tool it never has.")
-@click.option("--permission-mode", metavar="MODE", help="default, acceptEdits, plan, dontAsk or bypassPermissions.")
+@click.option(
+    "--permission-mode", metavar="MODE", help="default, acceptEdits, plan, dontAsk, bypassPermissions or auto."
+)
 @click.option("--directory", metavar="PATH", help="Where it works, under the home.")
 @click.option("--max-turns", type=int, metavar="N", help="Turns a run may take.")
 @click.option("--max-budget-usd", type=float, metavar="DOLLARS", help="What a run may cost.")

@@ -55,7 +55,7 @@ class RunManager(LoggingConfigurable):
     """All runs of one person's workspace."""
 
     max_running = Int(
-        4, min=1, help="How many runs may work at once in a workspace; each is a CLI process of about 250 MB. "
+        4, min=1, help="How many runs may work at once in a workspace; each is a CLI process of its own. "
         "More are queued."
     ).tag(config=True)  # fmt: skip
     max_queued = Int(200, min=0, help="How many runs may wait in the queue. More are refused with status 429.").tag(
@@ -414,6 +414,5 @@ class RunManager(LoggingConfigurable):
             ),
             setting_sources=cast(list[SettingSource], self.setting_sources),
             files=files,
-            on_stderr=lambda line: None,
         )
         return ClaudeSession(options), files

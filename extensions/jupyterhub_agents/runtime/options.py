@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -86,7 +86,6 @@ def options_for(
     environment: Mapping[str, str],
     setting_sources: Sequence[SettingSource],
     files: PrivateFiles,
-    on_stderr: Callable[[str], None],
 ) -> ClaudeAgentOptions:
     """The SDK's options for a run of `agent` in `directory`."""
     extra_args: dict[str, str | None] = {}
@@ -118,5 +117,4 @@ def options_for(
         max_buffer_size=MAX_BUFFER_SIZE,
         cli_path=LAUNCHER,
         env=dict(environment),
-        stderr=on_stderr,
     )
