@@ -75,6 +75,11 @@ class AgentSpec(Model):
     disallowed_tools: list[ToolRule] = Field(
         default_factory=list, max_length=MAX_TOOLS, description="Tools, or calls by pattern, that it never has."
     )
+    allowed_tools: list[ToolRule] = Field(
+        default_factory=list, max_length=MAX_TOOLS,
+        description="Calls that need no person's consent, by rule, such as `Bash(git diff:*)`. What a person allows "
+        "always is added here.",
+    )  # fmt: skip
     permission_mode: PermissionMode = Field(
         default=PermissionMode.DEFAULT, description="Which tool calls need a person's consent."
     )
@@ -318,12 +323,29 @@ class Approval(Model):
     tool_use_id: str | None = None
     input: dict[str, JsonValue]
     reason: str | None = Field(default=None, description="Why it is asked, when Claude Code says so.")
+    rules: list[str] = Field(
+        default_factory=list,
+        description="What `run` and `agent` allow from then on. None: such calls are asked about each time.",
+    )
     created_at: AwareDatetime
     decision: Decision | None = Field(default=None, description="None while it waits.")
     message: str | None = Field(default=None, max_length=MAX_MESSAGE, description="What the person said with it.")
     decided_at: AwareDatetime | None = None
     decided_by: str | None = None
+    delivered_at: AwareDatetime | None = Field(
+        default=None, description="When Claude Code got to know the decision; an allowed call is let through once."
+    )
     closed: bool = Field(default=False, description="It needs no decision any more: its run ended without one.")
+
+
+class ApprovalDecision(Model):
+    """A request to decide an approval."""
+
+    decision: Decision
+    message: str | None = Field(
+        default=None, max_length=MAX_MESSAGE,
+        description="With `deny`: what Claude is told. With a question: the answer.",
+    )  # fmt: skip
 
 
 class TranscriptKey(Model):

@@ -31,7 +31,7 @@ from .errors import InvalidInput
 from .models import Agent, AgentSpec, PermissionMode
 
 OWN_KEY = "jupyterhub-agents"
-OWN_FIELDS = ("name", "description", "directory", "max_budget_usd", "timeout_s")
+OWN_FIELDS = ("name", "description", "directory", "allowed_tools", "max_budget_usd", "timeout_s")
 KNOWN = {
     "description": "description",
     "tools": "tools",
@@ -107,8 +107,8 @@ def render_spec(agent_id: str, spec: AgentSpec) -> str:
         own["description"] = ""
     own |= {
         name: value
-        for name in ("directory", "max_budget_usd", "timeout_s")
-        if (value := getattr(spec, name)) is not None
+        for name in ("directory", "allowed_tools", "max_budget_usd", "timeout_s")
+        if (value := getattr(spec, name)) not in (None, [])
     }
     fields: dict[str, Any] = {"name": agent_id, "description": spec.description or spec.name}
     if spec.tools is not None:

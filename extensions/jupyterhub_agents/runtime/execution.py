@@ -14,8 +14,9 @@ from ..errors import AgentsError
 from ..ids import Clock
 from ..models import EventType, RunStatus
 from . import metrics
+from .approvals import Gate
 from .outcome import DeltaReader, Outcome, UsageCounter, interrupted, outcome_of
-from .recorder import Recorder
+from .recorder import Recorder, without_half_characters
 from .session import ClaudeSession, SessionEnded
 
 log = logging.getLogger(__name__)
@@ -36,24 +37,34 @@ class Stop(StrEnum):
     CANCEL = "cancel"
     TIMEOUT = "timeout"
     SHUTDOWN = "shutdown"
+    REST = "rest"
+    """Its calls have waited for a person for long, and nothing else is done: the process is given up."""
 
 
 class Execution:
-    """Drives one run. `open_session` gives a session that is not connected yet."""
+    """Drives one run, or the part of it between two rests. `open_session` gives a session that is not connected yet.
+
+    `timeout_s` is how long it may work; while it waits for a person, that clock stands still. After `rest_after_s`
+    without anything but waiting its process is ended; None never does that.
+    """
 
     def __init__(
         self,
         recorder: Recorder,
         open_session: Callable[[], Awaitable[ClaudeSession]],
         *,
+        gate: Gate,
         prompt: str,
-        timeout_s: float | None,
+        timeout_s: float,
+        rest_after_s: float | None,
         kept_usage: dict[str, Any],
         clock: Clock,
     ) -> None:
         self.recorder = recorder
         self.session: ClaudeSession | None = None
         self._open_session = open_session
+        self._gate = gate
+        self._rest_after_s = rest_after_s
         self._prompt = prompt
         self._timeout_s = timeout_s
         self._clock = clock
@@ -62,6 +73,7 @@ class Execution:
         self._turns_before = recorder.run.turns
         self._turns = 0
         self._deltas = DeltaReader(recorder.run.id)
+        self._heard_at = time.monotonic()
 
     def stop(self, why: Stop) -> None:
         """Have it end soon. The first reason counts."""
@@ -69,16 +81,13 @@ class Execution:
             self._stop.set_result(why)
 
     async def run(self) -> Outcome:
-        """Work to the end, and record how it ended."""
+        """Work to the end, or to a rest, and record how it ended. The outcome of a rest is WAITING."""
         work = asyncio.create_task(self._work(), name=f"run {self.recorder.run.id}")
         try:
-            either: set[asyncio.Future[Any]] = {work, self._stop}
-            await asyncio.wait(either, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                outcome = self._told(work)
-            else:
-                why = self._stop.result() if self._stop.done() else Stop.TIMEOUT
-                outcome = await self._end_early(work, why)
+            why = await self._watch(work)
+            outcome = self._told(work) if why is None else await self._end_early(work, why)
+            if outcome.status is RunStatus.WAITING:
+                await self._gate.rest()
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
@@ -86,12 +95,47 @@ class Execution:
         await self._record_end(outcome)
         return outcome
 
+    async def _watch(self, work: asyncio.Task[Outcome]) -> Stop | None:
+        """Wait for the end of the work (None), or for a reason to end it."""
+        worked = 0.0
+        while True:
+            waiting = self._gate.waiting > 0
+            self._gate.changed.clear()
+            changed = asyncio.create_task(self._gate.changed.wait(), name=f"approvals of {self.recorder.run.id}")
+            begin = time.monotonic()
+            limit = self._until_rest() if waiting else max(self._timeout_s - worked, 0)
+            try:
+                either: set[asyncio.Future[Any]] = {work, self._stop, changed}
+                await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+            if not waiting:
+                worked += time.monotonic() - begin
+            if work.done():
+                return None
+            if self._stop.done():
+                return self._stop.result()
+            if waiting and self._until_rest() == 0:
+                return Stop.REST
+            if worked >= self._timeout_s:
+                return Stop.TIMEOUT
+
+    def _until_rest(self) -> float | None:
+        """Seconds until a run that only waits may rest; None when it never does."""
+        if self._rest_after_s is None:
+            return None
+        since = max(self._heard_at, self._gate.asked_at)
+        return max(since + self._rest_after_s - time.monotonic(), 0)
+
     async def _work(self) -> Outcome:
         """Connect, hand over the prompt, record what comes back until the CLI has no more to do."""
         begin = time.perf_counter()
         self.session = session = await self._open_session()
+        self._gate.begin()
+        session.permission = self._gate.ask
         await session.connect()
         await session.send(self._prompt)
+        await self._gate.told()
         result: dict[str, Any] | None = None
         idle = True
         heard = False
@@ -106,11 +150,14 @@ class Execution:
                 except TimeoutError:
                     break
                 except SessionEnded as ended:
+                    if result is None and self._gate.waiting:
+                        return Outcome(RunStatus.WAITING)
                     if result is None:
                         return Outcome.failed("session_ended", f"Claude Code broke off before it was done: {ended}")
                     break
                 if message is None:
                     break
+                self._heard_at = time.monotonic()
                 kind = message.get("type")
                 if not heard:
                     heard = True
@@ -126,6 +173,8 @@ class Execution:
                     await self._record(message)
                     if kind == "result":
                         result = message
+        if result is None and self._gate.waiting:
+            return Outcome(RunStatus.WAITING)
         if result is None:
             return Outcome.failed(
                 "no_result", "Claude Code ended without a result. " + session.last_words("It gave no reason.")
@@ -138,14 +187,16 @@ class Execution:
         if message.get("type") == "result":
             self._turns += int(message.get("num_turns") or 0)
             changes = {"usage": self._usage.total, "turns": self._turns_before + self._turns}
-        await self.recorder.add(EventType.MESSAGE, message, **changes)
+        await self.recorder.add(EventType.MESSAGE, without_half_characters(message), **changes)
 
     async def _end_early(self, work: asyncio.Task[Outcome], why: Stop) -> Outcome:
-        if self.session is not None and why is not Stop.SHUTDOWN:
+        if self.session is not None and why not in (Stop.SHUTDOWN, Stop.REST):
             # An interrupted CLI writes its transcript to the end and tells what it used.
             with suppress(Exception):
                 await asyncio.wait_for(self.session.interrupt(), INTERRUPT_S / 2)
             await asyncio.wait({work}, timeout=INTERRUPT_S)
+        if why in (Stop.SHUTDOWN, Stop.REST):
+            await self._gate.rest()
         if self.session is not None:
             self.session.kill()
         work.cancel()
@@ -159,6 +210,10 @@ class Execution:
                     f"It was stopped after {self._timeout_s:g} s, the longest it may take. Resume it to go on, or "
                     "raise the agent's timeout_s.",
                 )
+            case Stop.REST:
+                return Outcome(RunStatus.WAITING)
+            case Stop.SHUTDOWN if self._gate.waiting or self._gate.untold:
+                return Outcome(RunStatus.WAITING)
             case Stop.SHUTDOWN:
                 return interrupted("The workspace was stopped while it worked.")
 
@@ -188,7 +243,11 @@ class Execution:
         usage = self._usage.total
         if usage != self.recorder.run.usage:
             await self.recorder.add(EventType.USAGE, usage.model_dump(mode="json"), usage=usage)
-        await record_status(self.recorder, outcome, self._clock)
+        if outcome.status is RunStatus.WAITING:
+            await self.recorder.drain()
+        else:
+            await self._gate.close()
+            await record_status(self.recorder, outcome, self._clock)
 
 
 async def record_status(recorder: Recorder, outcome: Outcome, clock: Clock) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from claude_agent_sdk import SettingSource
+from traitlets import Any as AnyValue
 from traitlets import Dict, Float, Int, List, Unicode, default, validate
 from traitlets.config import LoggingConfigurable
 
-from ..errors import Conflict, InvalidInput, QueueFull, RuntimeUnavailable
+from ..errors import AgentsError, Conflict, InvalidInput, NotFound, QueueFull, RuntimeUnavailable, StaleRevision
 from ..ids import Clock, new_id, new_session_id, utcnow
-from ..models import Agent, EventType, Run, RunCreate, RunStatus
+from ..models import MAX_TOOLS, Agent, Approval, Decision, EventType, Run, RunCreate, RunStatus
 from ..store import MAX_PAGE, AgentStore
 from . import metrics
+from .approvals import QUESTION, Gate
 from .cli import cli_environment, config_folder, find_cli, has_session, kept_usage
 from .execution import Execution, Stop, record_status
 from .feed import RunFeed, StreamItem, stored
@@ -33,12 +37,23 @@ RESUME_PROMPT = "Continue from where you left off."
 SHUTDOWN_S = 8.0
 
 
-class LiveRun:
-    """A run that this server is working on, or will."""
+@dataclass(frozen=True)
+class Turn:
+    """What a CLI is started for: a prompt, in a new session or in the run's."""
 
-    def __init__(self, feed: RunFeed, recorder: Recorder) -> None:
+    prompt: str
+    resume: bool
+
+
+class LiveRun:
+    """A run that this server is working on, or will. While it `rests` it has no process and no place: all that is left
+    to do is a person's."""
+
+    def __init__(self, feed: RunFeed, recorder: Recorder, gate: Gate) -> None:
         self.feed = feed
         self.recorder = recorder
+        self.gate = gate
+        self.rests = False
         self.execution: Execution | None = None
         self.stopped: Stop | None = None
         self.task: asyncio.Task[None] | None = None
@@ -78,6 +93,19 @@ class RunManager(LoggingConfigurable):
     cli_path = Unicode(
         help="The Claude Code executable. By default the one that claude-agent-sdk brings along, else `claude` on PATH."
     ).tag(config=True)
+    managed_settings = Dict(
+        key_trait=Unicode(), value_trait=AnyValue(),
+        help="Claude Code's managed settings for runs, the site's policy: no agent, no project file and no person's "
+        "`always` loosens them. With {'permissions': {'ask': ['Bash(git push:*)'], 'deny': ['WebFetch'], "
+        "'disableBypassPermissionsMode': 'disable'}} each push is asked about, nothing is fetched, and no agent goes "
+        "without asking. By default what the hub gives in JUPYTERHUB_AGENTS_MANAGED_SETTINGS, as JSON.",
+    ).tag(config=True)  # fmt: skip
+    rest_after_s = Float(
+        900.0, min=0,
+        help="Seconds after which a run that does nothing but wait for a person gives up its process and its place "
+        "among max_running (and no longer keeps the workspace from being culled). It goes on by itself when the person "
+        "has decided. 0 keeps the process for as long as it takes.",
+    ).tag(config=True)  # fmt: skip
     kill_grace_s = Float(
         0.5,
         min=0,
@@ -109,6 +137,17 @@ class RunManager(LoggingConfigurable):
         # The CLI is one pinned version, and a workspace reports to its own hub alone.
         return {"DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
 
+    @default("managed_settings")
+    def _default_managed_settings(self) -> dict[str, Any]:
+        given = os.environ.get("JUPYTERHUB_AGENTS_MANAGED_SETTINGS") or "{}"
+        try:
+            settings = json.loads(given)
+        except ValueError as error:
+            raise ValueError(f"JUPYTERHUB_AGENTS_MANAGED_SETTINGS is not JSON: {error}") from error
+        if not isinstance(settings, dict):
+            raise ValueError("JUPYTERHUB_AGENTS_MANAGED_SETTINGS must be a JSON object, as in a settings file.")
+        return settings
+
     @default("cli_path")
     def _default_cli_path(self) -> str:
         return str(find_cli())
@@ -123,16 +162,17 @@ class RunManager(LoggingConfigurable):
     # The life of the manager
 
     async def start_up(self) -> list[str]:
-        """Mark the runs that a former server left behind as interrupted; gives their ids. Call it only when no
-        other server works for this owner."""
+        """Take up the runs that a former server left behind: those that wait for a person go on waiting, the others
+        are marked as interrupted; gives the ids of these. Call it only when no other server works for this owner."""
         left = []
         unfinished = [status for status in RunStatus if not status.is_final]
         cursor: str | None = None
         while True:
             page = await self.store.list_runs(self.owner, statuses=unfinished, limit=MAX_PAGE, before=cursor)
             for run in page.items:
-                await self._record_interruption(run, "The workspace ended while it worked.")
-                left.append(run.id)
+                if not await self._wait_again(run):
+                    await self._record_interruption(run, "The workspace ended while it worked.")
+                    left.append(run.id)
             cursor = page.next
             if cursor is None:
                 return left
@@ -151,8 +191,13 @@ class RunManager(LoggingConfigurable):
 
     @property
     def unfinished(self) -> int:
-        """How many runs are queued or work now."""
+        """How many runs are queued, work or wait now."""
         return len(self._live)
+
+    @property
+    def busy(self) -> int:
+        """How many runs are queued or have a CLI: what is left when those are gone waits for people alone."""
+        return sum(not live.rests for live in self._live.values())
 
     @property
     def working(self) -> int:
@@ -191,7 +236,7 @@ class RunManager(LoggingConfigurable):
             await self.store.create_run(run)
             if before is not None:
                 await self._restore_session(run, agent)
-            return await self._enqueue(live, agent, run.prompt, resume=before is not None)
+            return await self._enqueue(live, agent, Turn(run.prompt, resume=before is not None))
         except BaseException:
             await self._release(live)
             raise
@@ -204,17 +249,31 @@ class RunManager(LoggingConfigurable):
             raise Conflict(
                 f"The run {run.id} succeeded; to say more to it, start a new run with `continues` set to its id."
             )
+        if run.status is RunStatus.WAITING:
+            raise Conflict(
+                f"The run {run.id} waits for a person to decide about its tool calls (GET api/approvals?run={run.id}). "
+                "Decide them and it goes on, or cancel it first."
+            )
         live = self._reserve(run)
         try:
             agent = await self.store.get_agent(self.owner, run.agent_id, run.agent_revision)
-            await self._restore_session(run, agent)
-            resumable = await asyncio.to_thread(has_session, self._config_folder, run.session_id)
-            if prompt is None:
-                prompt = RESUME_PROMPT if resumable and await self._was_answered(run) else run.prompt
-            return await self._enqueue(live, agent, prompt, resume=resumable)
+            await live.gate.load()
+            return await self._enqueue(live, agent, await self._next_turn(live, agent, prompt))
         except BaseException:
             await self._release(live)
             raise
+
+    async def _next_turn(self, live: LiveRun, agent: Agent, prompt: str | None) -> Turn:
+        """How a run goes on in its session, or, when there is none yet, begins again. Decisions that its CLI has not
+        been told are said with it."""
+        run = live.feed.run
+        await self._restore_session(run, agent)
+        resumable = await asyncio.to_thread(has_session, self._config_folder, run.session_id)
+        words = live.gate.words() if live.gate.untold else ""
+        if prompt is None:
+            answered = resumable and await self._was_answered(run)
+            prompt = (RESUME_PROMPT if not words else "") if answered else run.prompt
+        return Turn("\n\n".join(part for part in (prompt, words) if part), resumable)
 
     async def _restore_session(self, run: Run, agent: Agent) -> None:
         directory = self._inside_home(await self._directory_of(run, agent))
@@ -240,6 +299,38 @@ class RunManager(LoggingConfigurable):
         if live.task is not None:
             await asyncio.wait({live.task}, timeout=SHUTDOWN_S)
         return live.feed.run
+
+    async def decide(self, approval_id: str, decision: Decision, *, message: str | None, by: str) -> Approval:
+        """Decide whether a tool call that waits may be made. Raises NotFound, InvalidInput, and Conflict when somebody
+        was faster or the run has ended."""
+        approval = await self.store.get_approval(self.owner, approval_id)
+        if decision in (Decision.RUN, Decision.AGENT) and not approval.rules:
+            raise InvalidInput(
+                f"This call of {approval.tool} can be allowed once only: no rule describes such calls, or the site has "
+                "each of them asked about. Decide `once` or `deny`."
+            )
+        if approval.tool == QUESTION and decision is not Decision.DENY and not (message or "").strip():
+            raise InvalidInput("This is a question. Give the answer as `message`, or decide `deny`.")
+        approval = await self.store.decide_approval(self.owner, approval_id, decision, message=message, by=by)
+        if decision is Decision.AGENT:
+            await self._allow_always(approval)
+        if (live := self._live.get(approval.run_id)) is not None:
+            await live.gate.decided(approval)
+        return approval
+
+    async def _allow_always(self, approval: Approval) -> None:
+        """Add what was allowed to the agent, as its next revision. The run itself has it by the decision."""
+        while True:
+            try:
+                agent = await self.store.get_agent(self.owner, approval.agent_id)
+                rules = list(dict.fromkeys([*agent.allowed_tools, *approval.rules]))
+                spec = agent.spec.model_copy(update={"allowed_tools": rules[-MAX_TOOLS:]})
+                await self.store.update_agent(self.owner, agent.id, spec, revision=agent.revision)
+            except StaleRevision:
+                continue
+            except NotFound:
+                log.info("run %s: its agent was deleted; the rule holds for this run", approval.run_id)
+            return
 
     async def get(self, run_id: str) -> Run:
         """The run as it is now. Raises NotFound."""
@@ -271,6 +362,25 @@ class RunManager(LoggingConfigurable):
     def _note_trouble(self, message: str) -> None:
         self.trouble = message
 
+    async def _wait_again(self, run: Run) -> bool:
+        """Take up a run whose calls wait for a person, or were decided while nobody was there; False for another."""
+        waiting = (await self.store.list_approvals(self.owner, run_id=run.id, waiting=True, limit=1)).items
+        if not waiting and run.status is not RunStatus.WAITING:
+            return False
+        agent = await self.store.get_agent(self.owner, run.agent_id, run.agent_revision)
+        live = self._reserve(run)
+        try:
+            await live.gate.load()
+            live.recorder.start()
+            if run.status is not RunStatus.WAITING:
+                await live.gate.announce()
+        except BaseException:
+            await self._release(live)
+            raise
+        live.rests = True
+        live.task = asyncio.create_task(self._live_out(live, agent, None), name=f"live run {run.id}")
+        return True
+
     async def _record_interruption(self, run: Run, why: str) -> Run:
         live = self._reserve(run)
         live.recorder.start()
@@ -288,42 +398,58 @@ class RunManager(LoggingConfigurable):
                     f"The run {other.feed.run.id} is at work in the same session. Wait for its end, or cancel it first."
                 )
         feed = RunFeed(run)
-        live = LiveRun(feed, Recorder(self.store, feed, self._clock, self._note_trouble))
+        recorder = Recorder(self.store, feed, self._clock, self._note_trouble)
+        live = LiveRun(feed, recorder, Gate(self.store, recorder, self._clock))
         self._live[run.id] = live
         return live
 
     async def _release(self, live: LiveRun) -> None:
         self._live.pop(live.feed.run.id, None)
+        live.gate.forget()
         live.feed.end()
         await live.recorder.stop()
 
-    async def _enqueue(self, live: LiveRun, agent: Agent, prompt: str, *, resume: bool) -> Run:
+    async def _enqueue(self, live: LiveRun, agent: Agent, turn: Turn) -> Run:
         live.recorder.start()
+        await self._record_queued(live, turn)
+        live.task = asyncio.create_task(self._live_out(live, agent, turn), name=f"live run {live.feed.run.id}")
+        return live.feed.run
+
+    async def _record_queued(self, live: LiveRun, turn: Turn) -> None:
         payload: dict[str, Any] = {"status": RunStatus.QUEUED.value}
-        if resume:
-            payload["prompt"] = prompt
+        if turn.resume:
+            payload["prompt"] = turn.prompt
         await live.recorder.add(
             EventType.STATUS, payload, status=RunStatus.QUEUED, error=None, finished_at=None, result=None
         )
         await live.recorder.drain()
-        live.task = asyncio.create_task(
-            self._live_out(live, agent, prompt, resume), name=f"live run {live.feed.run.id}"
-        )
-        return live.feed.run
 
-    async def _live_out(self, live: LiveRun, agent: Agent, prompt: str, resume: bool) -> None:
-        """The whole life of a run from the queue to its end. Owns the run's place, recorder and feed."""
+    async def _live_out(self, live: LiveRun, agent: Agent, turn: Turn | None) -> None:
+        """The whole life of a run from the queue to its end; without a turn it begins at rest. Owns the run's place,
+        recorder and feed."""
         run_id = live.feed.run.id
         used_before = live.feed.run.usage
         try:
             try:
-                async with self._places:
-                    await self._execute(live, agent, prompt, resume)
+                while True:
+                    if turn is None:
+                        turn = await self._rest(live, agent)
+                    async with self._places:
+                        outcome = await self._execute(live, agent, turn)
+                    if outcome.status is not RunStatus.WAITING:
+                        break
+                    if live.stopped is not None:
+                        await self._record_end_without_process(live)
+                        break
+                    turn = None
             except asyncio.CancelledError:
-                # Stopped while it waited in the queue: there is nothing to end but the run itself.
+                # Stopped while it had no process: there is nothing to end but the run itself.
                 if live.stopped is None:
                     raise
-                await self._record_end_in_queue(live)
+                await self._record_end_without_process(live)
+            except AgentsError as error:
+                await live.gate.close()
+                await record_status(live.recorder, Outcome.failed(error.code, error.message), self._clock)
         except Exception as error:
             log.error("run %s: it could not be brought to its end", run_id, exc_info=error)
         finally:
@@ -331,7 +457,22 @@ class RunManager(LoggingConfigurable):
             if live.feed.run.status.is_final:
                 metrics.count_end(live.feed.run, used_before)
 
-    async def _record_end_in_queue(self, live: LiveRun) -> None:
+    async def _rest(self, live: LiveRun, agent: Agent) -> Turn:
+        """Wait, without a process, until a person has decided about all calls; gives how to go on."""
+        live.rests = True
+        await live.gate.all_decided()
+        live.rests = False
+        turn = await live.recorder.persist(lambda: self._next_turn(live, agent, None))
+        await self._record_queued(live, turn)
+        return turn
+
+    async def _record_end_without_process(self, live: LiveRun) -> None:
+        if live.stopped is not Stop.CANCEL and (live.gate.waiting or live.gate.untold):
+            # Left as it is: the next server takes it up, and it goes on when the person has decided.
+            if live.recorder.newest_status is not RunStatus.WAITING:
+                await record_status(live.recorder, Outcome(RunStatus.WAITING), self._clock)
+            return
+        await live.gate.close()
         outcome = (
             Outcome(RunStatus.CANCELLED)
             if live.stopped is Stop.CANCEL
@@ -339,22 +480,25 @@ class RunManager(LoggingConfigurable):
         )
         await record_status(live.recorder, outcome, self._clock)
 
-    async def _execute(self, live: LiveRun, agent: Agent, prompt: str, resume: bool) -> None:
+    async def _execute(self, live: LiveRun, agent: Agent, turn: Turn) -> Outcome:
         run = live.feed.run
         files: list[PrivateFiles] = []
 
         async def open_session() -> ClaudeSession:
             directory = self._inside_home(await self._directory_of(run, agent))
-            session, made = await asyncio.to_thread(self._prepare, agent, run, directory, resume)
+            live.gate.directory = directory
+            session, made = await asyncio.to_thread(self._prepare, agent, run, directory, turn.resume, live.gate.rules)
             files.append(made)
             return session
 
-        kept = await asyncio.to_thread(kept_usage, self._config_folder, run.session_id) if resume else {}
+        kept = await asyncio.to_thread(kept_usage, self._config_folder, run.session_id) if turn.resume else {}
         live.execution = execution = Execution(
             live.recorder,
             open_session,
-            prompt=prompt,
+            gate=live.gate,
+            prompt=turn.prompt,
             timeout_s=agent.timeout_s or self.default_timeout_s,
+            rest_after_s=self.rest_after_s or None,
             kept_usage=kept,
             clock=self._clock,
         )
@@ -367,8 +511,9 @@ class RunManager(LoggingConfigurable):
                 status=RunStatus.RUNNING,
                 started_at=run.started_at or self._clock(),
             )
-            await execution.run()
+            return await execution.run()
         finally:
+            live.execution = None
             for made in files:
                 await asyncio.to_thread(made.remove)
 
@@ -393,7 +538,9 @@ class RunManager(LoggingConfigurable):
             )
         return directory
 
-    def _prepare(self, agent: Agent, run: Run, directory: Path, resume: bool) -> tuple[ClaudeSession, PrivateFiles]:
+    def _prepare(
+        self, agent: Agent, run: Run, directory: Path, resume: bool, rules: list[str]
+    ) -> tuple[ClaudeSession, PrivateFiles]:
         """Make the folder and the files of a run, and its session."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -413,6 +560,8 @@ class RunManager(LoggingConfigurable):
                 grace_s=self.kill_grace_s,
             ),
             setting_sources=cast(list[SettingSource], self.setting_sources),
+            managed_settings=self.managed_settings,
+            rules=rules,
             files=files,
         )
         return ClaudeSession(options), files

@@ -22,6 +22,7 @@ FIRST_EVENT_SECONDS = Histogram(
     "jupyterhub_agents_first_event_seconds", "From a run's start to Claude Code's first message.", buckets=SECONDS
 )
 UNFINISHED = Gauge("jupyterhub_agents_unfinished_runs", "Runs that work or wait for their turn.")
+WAITING_APPROVALS = Gauge("jupyterhub_agents_waiting_approvals", "Tool calls that wait for a person.")
 CLI_PROCESSES = Gauge("jupyterhub_agents_cli_processes", "Claude Code processes of runs.")
 OPEN_STREAMS = Gauge("jupyterhub_agents_open_streams", "Readers that follow a run now.")
 TOKENS = Counter("jupyterhub_agents_tokens", "Tokens, by model and kind.", ["model", "kind"])

@@ -8,21 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from claude_agent_sdk import (
     CanUseToolShadowedWarning,
     ClaudeAgentOptions,
-    PermissionResultAllow,
-    PermissionResultDeny,
     SessionStore,
     SettingSource,
-    ToolPermissionContext,
 )
 
 from ..models import Agent
 from .cli import LAUNCHER
 
-# Calls that a rule allows are meant to pass by `refuse`: that they do is no news.
+# Calls that a rule allows are meant to pass by the person: that they do is no news.
 warnings.filterwarnings("ignore", category=CanUseToolShadowedWarning)
 
 MAX_BUFFER_SIZE = 64 * 1024 * 1024
@@ -45,16 +43,6 @@ def base_tools(rules: Sequence[str]) -> list[str]:
 def allowing_rules(rules: Sequence[str]) -> list[str]:
     """The rules that allow calls without asking: those with a pattern."""
     return [rule for rule in rules if "(" in rule]
-
-
-async def refuse(
-    tool: str, tool_input: dict[str, object], context: ToolPermissionContext
-) -> PermissionResultAllow | PermissionResultDeny:
-    """The answer to a call that would need a person's consent."""
-    return PermissionResultDeny(
-        message=f"This call of {tool} needs a person's consent, which cannot be asked for here. To allow such calls, "
-        f"add a rule such as {tool}(*) to the agent's tools, or choose another permission mode for it."
-    )
 
 
 class PrivateFiles:
@@ -85,24 +73,31 @@ def options_for(
     directory: Path,
     environment: Mapping[str, str],
     setting_sources: Sequence[SettingSource],
+    managed_settings: Mapping[str, Any],
+    rules: Sequence[str],
     files: PrivateFiles,
 ) -> ClaudeAgentOptions:
-    """The SDK's options for a run of `agent` in `directory`."""
+    """The SDK's options for a run of `agent` in `directory`. `rules` allow calls besides the agent's own."""
     extra_args: dict[str, str | None] = {}
     if session.resume:
         # Not the SDK's `resume`: with a session store that moves the session into a temporary folder.
         extra_args["resume"] = session.id
     if agent.instructions:
         extra_args["append-system-prompt-file"] = files.write("instructions.md", agent.instructions)
+    if managed_settings:
+        # Claude Code lets no other settings, mode or rule loosen these.
+        extra_args["managed-settings"] = json.dumps(managed_settings)
+    allowed = [*agent.allowed_tools, *allowing_rules(agent.tools or []), *rules]
+    # Not as an argument: a rule may hold what separates rules there.
+    settings = files.write("settings.json", json.dumps({"permissions": {"allow": allowed}})) if allowed else None
     return ClaudeAgentOptions(
         # Without a preset the SDK sends an empty system prompt, and the CLI is Claude Code no more.
         system_prompt={"type": "preset", "preset": "claude_code"},
         extra_args=extra_args,
         tools=None if agent.tools is None else base_tools(agent.tools),
-        allowed_tools=allowing_rules(agent.tools or []),
         disallowed_tools=list(agent.disallowed_tools),
         permission_mode=agent.permission_mode.value,
-        can_use_tool=refuse,
+        settings=settings,
         mcp_servers=files.write("mcp.json", json.dumps({"mcpServers": agent.mcp_servers})) if agent.mcp_servers else {},
         # A project's settings and MCP file can start programs: they count only where the site allows it.
         setting_sources=list(setting_sources),

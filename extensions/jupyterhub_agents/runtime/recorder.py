@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-from ..errors import AgentsError, StoreUnavailable
+from ..errors import AgentsError
 from ..ids import Clock
 from ..models import Delta, Event, EventType, Run, RunChanges
 from ..store import AgentStore
 from .feed import RunFeed
+from .retries import until_stored
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 BATCH = 300
 MAX_PENDING = 5_000
 """Events that may wait for the store. At that point the CLI's output is read no further until it writes again."""
-RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Recorder:
@@ -36,6 +35,7 @@ class Recorder:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self.newest_status = feed.run.status
         self._failure: AgentsError | None = None
         self._writer: asyncio.Task[None] | None = None
 
@@ -63,6 +63,7 @@ class Recorder:
         self._seq += 1
         self._pending.append(Event(run_id=self.run.id, seq=self._seq, time=self._clock(), type=type, payload=payload))
         self._changes.update(changes)
+        self.newest_status = changes.get("status", self.newest_status)
         self._idle.clear()
         self._work.set()
 
@@ -72,6 +73,10 @@ class Recorder:
             self._pending.append(delta)
         else:
             self._feed.publish(delta)
+
+    async def persist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call of the store that bears to be made again, as often as it takes while the store is away."""
+        return await until_stored(call, f"run {self.run.id}", self._on_trouble)
 
     async def drain(self) -> None:
         """Wait until all that was added is stored. Raises the store's error when it refused for good."""
@@ -109,24 +114,9 @@ class Recorder:
                 self._idle.set()
 
     async def _append(self, events: list[Event], changes: RunChanges | None) -> None:
-        """Append, as often as it takes while the store is away. Appending again is harmless: the store passes
-        over what it has."""
-        attempt = 0
-        while True:
-            try:
-                await self._store.append_events(self.run.owner, self.run.id, events, changes)
-            except StoreUnavailable as error:
-                wait = RETRY_S[min(attempt, len(RETRY_S) - 1)]
-                if attempt == 0:
-                    self._on_trouble(error.message)
-                    log.warning("run %s: events wait for the store: %s", self.run.id, error.message)
-                attempt += 1
-                await asyncio.sleep(wait)
-            else:
-                if attempt:
-                    self._on_trouble("")
-                    log.info("run %s: the store took the events after %d tries", self.run.id, attempt + 1)
-                return
+        """Append, as often as it takes: the store passes over what it has."""
+        run = self.run
+        await self.persist(lambda: self._store.append_events(run.owner, run.id, events, changes))
 
 
 def without_half_characters(payload: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,15 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
-from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ClaudeSDKError
+from claude_agent_sdk import (
+    CanUseTool,
+    ClaudeAgentOptions,
+    ClaudeSDKClient,
+    ClaudeSDKError,
+    PermissionResultAllow,
+    PermissionResultDeny,
+    ToolPermissionContext,
+)
 
 from ..errors import RuntimeUnavailable
 
@@ -24,11 +32,16 @@ class SessionEnded(Exception):
 
 
 class ClaudeSession:
-    """A connected CLI. `options` must start it through `launch`, and their `stderr` is set here."""
+    """A connected CLI. `options` must start it through `launch`; their `stderr` and `can_use_tool` are set here.
+
+    `permission` answers the calls that need a person's consent. It may be set at any time before the prompt.
+    """
 
     def __init__(self, options: ClaudeAgentOptions) -> None:
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         options.stderr = self._stderr.append
+        options.can_use_tool = self._ask
+        self.permission: CanUseTool | None = None
         self._client = ClaudeSDKClient(options)
         self._closing: asyncio.Task[None] | None = None
 
@@ -60,6 +73,13 @@ class ClaudeSession:
                 yield message
         except ClaudeSDKError as error:
             raise SessionEnded(self.last_words(str(error))) from error
+
+    async def _ask(
+        self, tool: str, tool_input: dict[str, Any], context: ToolPermissionContext
+    ) -> PermissionResultAllow | PermissionResultDeny:
+        if self.permission is None:
+            return PermissionResultDeny(message="Nobody can be asked about this call.")
+        return await self.permission(tool, tool_input, context)
 
     async def interrupt(self) -> None:
         """Ask the CLI to end the turn. It answers with a result when it can."""

@@ -125,7 +125,7 @@ class AgentsApp(ExtensionApp):
 
     def _has_unfinished_runs(self) -> bool:
         manager = self._workspace.manager
-        return manager is not None and manager.unfinished > 0
+        return manager is not None and manager.busy > 0
 
 
 def main() -> None:

@@ -8,8 +8,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..models import Agent, AgentCreate, AgentUpdate, Page, Run, RunCreate, RunResume
-from . import agents, events, health, runs
+from ..models import (
+    Agent,
+    AgentCreate,
+    AgentUpdate,
+    Approval,
+    ApprovalDecision,
+    Page,
+    Run,
+    RunCreate,
+    RunResume,
+)
+from . import agents, approvals, events, health, runs
 from .base import AgentsHandler, UnknownPathHandler
 
 
@@ -84,6 +94,15 @@ ROUTES = (
         "get": Operation("Read or follow a run's events", events.EventsPage, query=events.EventsQuery, errors=(404,),
                          media=("application/json", "text/event-stream")),
     }),
+    Route("api/approvals", approvals.ApprovalsListHandler, {
+        "get": Operation("List approvals, newest first", Page[Approval], query=approvals.ApprovalsQuery),
+    }),
+    Route("api/approvals/{id}", approvals.ApprovalHandler, {
+        "get": Operation("Get an approval", Approval, errors=(404,)),
+    }),
+    Route("api/approvals/{id}/decide", approvals.DecideHandler, {
+        "post": Operation("Allow or deny a tool call that waits", Approval, body=ApprovalDecision, errors=(404, 409)),
+    }),
     Route("api/agents-health", health.HealthHandler, {
         "get": Operation("How the workspace is", health.Health, errors=(503,)),
     }),
@@ -96,4 +115,4 @@ ROUTES = (
 def tornado_handlers() -> list[tuple[str, type[AgentsHandler]]]:
     """The routes for ExtensionApp, which puts the base URL before each."""
     known: list[tuple[str, Any]] = [(route.pattern, route.handler) for route in ROUTES]
-    return [*known, (r"/api/agents/.*", UnknownPathHandler), (r"/api/runs/.*", UnknownPathHandler)]
+    return [*known, *((rf"/api/{part}/.*", UnknownPathHandler) for part in ("agents", "runs", "approvals"))]

@@ -13,7 +13,8 @@ The promises, each held by a named test of `jupyterhub_agents.testing.StoreContr
   idempotent: what is already stored under its number is passed over, so a writer that does not know
   whether its call arrived sends it again. One writer at a time writes to a run (its workspace).
 - The fields of a run that change with its events are stored in the same commit.
-- An approval is decided once: of two people who decide at the same moment the first wins.
+- An approval is decided once: of two people who decide at the same moment the first wins. Its decision is delivered
+  once too.
 - A transcript gives back what was appended, in order; appending the same entry twice stores it once.
 - Pages come newest first, except those of agents (by id) and events (by number); a page's `next` goes on
   exactly where it ended, whatever was added in between. A limit outside 1 to MAX_PAGE, or a cursor that no
@@ -185,9 +186,15 @@ class AgentStore(ABC):
         Conflict for a closed one too, NotFound, and InvalidInput for a message that no approval can have."""
 
     @abstractmethod
-    async def close_approvals(self, owner: str, run_id: str) -> int:
-        """Close those of a run that wait, in one commit; gives how many there were (of an unknown run: 0). One that is
-        decided at the same moment is either decided or closed, never both."""
+    async def deliver_approval(self, owner: str, approval_id: str) -> Approval:
+        """Store that Claude Code is told of the decision, and when, and give the approval. Of several at once exactly
+        one succeeds; the others, and all who come later, get Conflict: so an allowed call is let through once, also
+        by servers that were killed in between. Raises Conflict for one that is not decided, and NotFound."""
+
+    @abstractmethod
+    async def close_approvals(self, owner: str, run_id: str, approval_id: str | None = None) -> int:
+        """Close those of a run that wait, or only the one named, in one commit; gives how many there were (of an
+        unknown run: 0). One that is decided at the same moment is either decided or closed, never both."""
 
     # Transcripts of Claude Code's sessions (the SDK's SessionStore)
 

@@ -165,6 +165,15 @@ def decided(approval: Approval, decision: Decision, *, message: str | None, by: 
     )
 
 
+def delivered(approval: Approval, *, now: datetime) -> Approval:
+    """The approval whose decision Claude Code is told now. Raises Conflict for one without, or told before."""
+    if approval.decision is None:
+        raise Conflict(f"Approval {approval.id!r} is not decided.")
+    if approval.delivered_at is not None:
+        raise Conflict(f"The decision of approval {approval.id!r} was delivered already.")
+    return approval.model_copy(update={"delivered_at": now.astimezone(UTC)})
+
+
 def approval_exists(approval_id: str) -> AlreadyExists:
     return AlreadyExists(f"There is already an approval {approval_id!r}.")
 

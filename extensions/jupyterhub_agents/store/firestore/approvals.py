@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -81,20 +81,16 @@ async def decide(
     by: str,
     now: datetime,
 ) -> Approval:
-    for _ in range(ATTEMPTS):
-        document = await _document(database, owner, approval_id)
-        (approval,) = await _approvals(database, owner, [document])
-        decided = rules.decided(approval, decision, message=message, by=by, now=now)
-        token = new_token()
-        try:
-            await database.commit([_replace(document, decided, token)])
-        except ConflictingCommit:
-            continue
-        return decided
-    raise too_many_conflicts(f"approval {approval_id!r}")
+    return await _changed(
+        database, owner, approval_id, lambda old: rules.decided(old, decision, message=message, by=by, now=now)
+    )
 
 
-async def close(database: Database, owner: str, run_id: str) -> int:
+async def deliver(database: Database, owner: str, approval_id: str, now: datetime) -> Approval:
+    return await _changed(database, owner, approval_id, lambda approval: rules.delivered(approval, now=now))
+
+
+async def close(database: Database, owner: str, run_id: str, approval_id: str | None) -> int:
     query = (
         database.layout.approvals(owner)
         .where(filter=FieldFilter("run", "==", run_id))
@@ -104,6 +100,8 @@ async def close(database: Database, owner: str, run_id: str) -> int:
     closed = conflicts = 0
     while conflicts < ATTEMPTS:
         documents = await database.query(query)
+        more = len(documents) == MAX_COMMIT_WRITES and approval_id is None
+        documents = [document for document in documents if approval_id in (None, document.get("approval"))]
         if not documents:
             return closed
         token = new_token()
@@ -119,9 +117,25 @@ async def close(database: Database, owner: str, run_id: str) -> int:
             conflicts += 1
         else:
             closed += len(documents)
-            if len(documents) < MAX_COMMIT_WRITES:
+            if not more:
                 return closed
     raise too_many_conflicts(f"the approvals of run {run_id!r}")
+
+
+async def _changed(
+    database: Database, owner: str, approval_id: str, change: Callable[[Approval], Approval]
+) -> Approval:
+    """Store what `change` makes of an approval, as often as another change comes in between. Its errors end it."""
+    for _ in range(ATTEMPTS):
+        document = await _document(database, owner, approval_id)
+        (approval,) = await _approvals(database, owner, [document])
+        changed = change(approval)
+        try:
+            await database.commit([_replace(document, changed, new_token())])
+        except ConflictingCommit:
+            continue
+        return changed
+    raise too_many_conflicts(f"approval {approval_id!r}")
 
 
 async def _document(database: Database, owner: str, approval_id: str) -> Snapshot:

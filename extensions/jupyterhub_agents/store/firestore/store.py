@@ -240,9 +240,13 @@ class FirestoreStore(AgentStore):
         async with self._call() as opened:
             return await approvals.decide(opened.database, owner, approval_id, decision, message, by, self._clock())
 
-    async def close_approvals(self, owner: str, run_id: str) -> int:
+    async def deliver_approval(self, owner: str, approval_id: str) -> Approval:
         async with self._call() as opened:
-            return await approvals.close(opened.database, owner, run_id)
+            return await approvals.deliver(opened.database, owner, approval_id, self._clock())
+
+    async def close_approvals(self, owner: str, run_id: str, approval_id: str | None = None) -> int:
+        async with self._call() as opened:
+            return await approvals.close(opened.database, owner, run_id, approval_id)
 
     # Transcripts
 

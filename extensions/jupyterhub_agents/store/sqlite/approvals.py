@@ -78,13 +78,21 @@ def decide(
     return decided
 
 
-def close(connection: sqlite3.Connection, owner: str, run_id: str) -> int:
+def deliver(connection: sqlite3.Connection, owner: str, approval_id: str, now: datetime) -> Approval:
+    delivered = rules.delivered(get(connection, owner, approval_id), now=now)
+    _replace(connection, delivered)
+    return delivered
+
+
+def close(connection: sqlite3.Connection, owner: str, run_id: str, approval_id: str | None) -> int:
     rows = connection.execute(
         "SELECT record FROM approvals WHERE owner = ? AND run_id = ? AND waiting = 1", (owner, run_id)
     ).fetchall()
-    for (record,) in rows:
-        _replace(connection, Approval.model_validate_json(record).model_copy(update={"closed": True}))
-    return len(rows)
+    waiting = [Approval.model_validate_json(record) for (record,) in rows]
+    chosen = [approval for approval in waiting if approval_id in (None, approval.id)]
+    for approval in chosen:
+        _replace(connection, approval.model_copy(update={"closed": True}))
+    return len(chosen)
 
 
 def _replace(connection: sqlite3.Connection, approval: Approval) -> None:

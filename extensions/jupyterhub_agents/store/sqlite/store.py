@@ -209,8 +209,12 @@ class SQLiteStore(AgentStore):
         now = self._clock()
         return await self._write(lambda db: approvals.decide(db, owner, approval_id, decision, message, by, now))
 
-    async def close_approvals(self, owner: str, run_id: str) -> int:
-        return await self._write(lambda db: approvals.close(db, owner, run_id))
+    async def deliver_approval(self, owner: str, approval_id: str) -> Approval:
+        now = self._clock()
+        return await self._write(lambda db: approvals.deliver(db, owner, approval_id, now))
+
+    async def close_approvals(self, owner: str, run_id: str, approval_id: str | None = None) -> int:
+        return await self._write(lambda db: approvals.close(db, owner, run_id, approval_id))
 
     # Transcripts
 

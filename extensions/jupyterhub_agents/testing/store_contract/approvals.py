@@ -99,6 +99,7 @@ class ApprovalClauses(Clauses):
             NotFound,
             store.get_approval(self.owner, approval_id),
             store.decide_approval(self.owner, approval_id, Decision.ONCE, by=self.owner),
+            store.deliver_approval(self.owner, approval_id),
         )
 
     # Listing
@@ -221,7 +222,52 @@ class ApprovalClauses(Clauses):
         await refused(InvalidInput, call)
         assert await store.get_approval(self.owner, approval.id) == approval
 
+    # Delivering
+
+    async def test_a_decision_is_delivered_with_the_time(self, store: AgentStore) -> None:
+        run = await self._run(store)
+        approval = make_approval(run, rules=["Bash(git push:*)"])
+        await store.create_approval(approval)
+        decided = await store.decide_approval(self.owner, approval.id, Decision.RUN, by="grace")
+        delivered = await store.deliver_approval(self.owner, approval.id)
+        assert delivered.delivered_at is not None
+        assert abs(datetime.now(UTC) - delivered.delivered_at) < timedelta(minutes=5)
+        assert delivered == decided.model_copy(update={"delivered_at": delivered.delivered_at})
+        assert await store.get_approval(self.owner, approval.id) == delivered
+
+    async def test_of_twenty_who_deliver_a_decision_exactly_one_succeeds(
+        self, store: AgentStore, reopen: Reopen
+    ) -> None:
+        second = await reopen()
+        run = await self._run(store)
+        approval = make_approval(run)
+        await store.create_approval(approval)
+        await store.decide_approval(self.owner, approval.id, Decision.ONCE, by="grace")
+        stores = (store, second)
+        made, failed = await outcomes(stores[n % 2].deliver_approval(self.owner, approval.id) for n in range(20))
+        assert len(made) == 1
+        assert [type(error) for error in failed] == [Conflict] * 19
+        await refused(Conflict, store.deliver_approval(self.owner, approval.id))
+
+    async def test_what_is_not_decided_is_not_delivered(self, store: AgentStore) -> None:
+        run = await self._run(store)
+        waiting, closed = make_approval(run), make_approval(run, closed=True)
+        for approval in (waiting, closed):
+            await store.create_approval(approval)
+            await refused(Conflict, store.deliver_approval(self.owner, approval.id))
+            assert await store.get_approval(self.owner, approval.id) == approval
+
     # Closing
+
+    async def test_one_approval_is_closed_and_the_others_go_on_waiting(self, store: AgentStore) -> None:
+        run = await self._run(store)
+        approvals = [make_approval(run, number) for number in range(3)]
+        await asyncio.gather(*map(store.create_approval, approvals))
+        assert await store.close_approvals(self.owner, run.id, approvals[1].id) == 1
+        assert await store.close_approvals(self.owner, run.id, approvals[1].id) == 0
+        assert await store.close_approvals(self.owner, run.id, new_id()) == 0
+        waiting = (await store.list_approvals(self.owner, waiting=True)).items
+        assert waiting == [approvals[2], approvals[0]]
 
     async def test_closing_a_runs_approvals_closes_those_that_wait_and_counts_them(self, store: AgentStore) -> None:
         run, another = await self._run(store), await self._run(store)
@@ -273,6 +319,7 @@ class ApprovalClauses(Clauses):
             NotFound,
             store.get_approval(self.other, approval.id),
             store.decide_approval(self.other, approval.id, Decision.ONCE, by=self.other),
+            store.deliver_approval(self.other, approval.id),
             store.create_approval(make_approval(run, owner=self.other)),
         )
         assert (await store.list_approvals(self.other)).items == []
