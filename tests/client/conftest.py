@@ -30,7 +30,7 @@ SCRIPT: dict[str, Any] = {
         use("Bash", {"command": "python3 hello.py"}),
         say("It prints hello."),
     ],
-    "refused": [use("Bash", {"command": "curl http://127.0.0.1:9/"}), say("I was not let.")],
+    "ask first": [use("Bash", {"command": "git init asked-for"}), say("After that.")],
     "slow": [say(" ".join(f"word{number}" for number in range(60))).paced(0.05)],
     "endless": [use("Bash", {"command": "python3 -c 'import time; time.sleep(300)'"}), say("Never said.")],
     "again": [say("Once more, then.")],

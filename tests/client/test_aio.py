@@ -18,7 +18,7 @@ from jupyterhub_agents.client import (
     RunHandle,
     Unreachable,
 )
-from jupyterhub_agents.errors import NotFound, StaleRevision
+from jupyterhub_agents.errors import Conflict, NotFound, StaleRevision
 from jupyterhub_agents.models import Delta, Event, RunStatus
 
 from .conftest import Network, Server
@@ -67,6 +67,19 @@ async def test_a_run_is_followed_to_its_end(server: Server, agent_id: str) -> No
         reply = await run.reply("again")
         assert await reply.result(timeout_s=60) == "Once more, then."
         assert [found.id for found in await client.runs(agent_id)] == [reply.id, run.id]
+
+
+async def test_a_call_that_waits_is_allowed(server: Server, agent_id: str) -> None:
+    async with client_of(server) as client:
+        run = await client.run(agent_id, "ask first")
+        async for event in run:
+            if event.type == "approval" and "tool" in event.payload:
+                approval = await client.approval(event.payload["id"])
+                assert [each.id for each in await run.approvals()] == [approval.id]
+                await approval.allow("run")
+                with pytest.raises(Conflict):
+                    await approval.deny()
+        assert await run.result(timeout_s=60) == "After that."
 
 
 async def test_many_runs_are_followed_at_once(server: Server, agent_id: str) -> None:

@@ -183,6 +183,68 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal(server: Server,
         terminal.close()
 
 
+def test_what_waits_is_listed_allowed_and_denied(server: Server, agent_id: str, client: AgentClient) -> None:
+    for verdict, said in ((("approve",), "Allowed: Bash git init"), (("deny", "not", "here"), "Denied: Bash git init")):
+        run_id = server.command("run", agent_id, "ask first", "--detach").stdout.strip()
+        until(lambda run_id=run_id: client.approvals(run_id))
+        listed = server.command("approvals", run_id).stdout
+        approval_id = listed.split("\t")[0]
+        assert listed.split("\t")[1:] == [agent_id, "Bash git init asked-for", "waits\n"]
+        assert json.loads(server.command("approvals", run_id, "--json").stdout)[0]["id"] == approval_id
+        done = server.command(verdict[0], approval_id, *verdict[1:])
+        assert (done.returncode, done.stdout.startswith(said)) == (0, True), done
+        again = server.command("approve", approval_id)
+        assert (again.returncode, "decided already" in again.stderr) == (3, True), again
+        assert server.command("show", run_id, "--follow").returncode == 0
+        assert server.command("approvals", run_id).stdout == "Nothing waits for you.\n"
+    assert (server.home / "agents" / agent_id / "asked-for").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("keys", "state", "rules"),
+    [(b"y\r", "allowed by", []), (b"r\r", "allowed by", []), (b"a\r", "allowed by", ["Bash(git init *)"])],
+    ids=["yes", "always in this run", "always with this agent"],
+)
+def test_who_follows_a_run_in_a_terminal_is_asked(
+    server: Server, agent_id: str, client: AgentClient, keys: bytes, state: str, rules: list[str]
+) -> None:
+    terminal = Terminal(server, "run", agent_id, "ask first")
+    try:
+        until(lambda: "Allow it?" in terminal.read())
+        assert "always would allow: Bash(git init *)" in terminal.text
+        terminal.type(keys)
+        assert terminal.code() == 0
+        assert state in terminal.text
+        assert "After that." in terminal.text
+        assert client.agent(agent_id).record.allowed_tools == rules
+    finally:
+        terminal.close()
+
+
+def test_a_denial_in_a_terminal_says_why_and_a_decision_made_elsewhere_is_told(
+    server: Server, agent_id: str, client: AgentClient
+) -> None:
+    terminal = Terminal(server, "run", agent_id, "ask first")
+    try:
+        until(lambda: "Allow it?" in terminal.read())
+        terminal.type(b"n\r")
+        until(lambda: "What should it do instead?" in terminal.read())
+        terminal.type(b"Use mercurial.\r")
+        assert terminal.code() == 0
+        assert "The person denied this call. They say: Use mercurial." in terminal.text
+    finally:
+        terminal.close()
+    terminal = Terminal(server, "run", agent_id, "ask first")
+    try:
+        until(lambda: "Allow it?" in terminal.read())
+        client.approvals()[0].allow()
+        terminal.type(b"n\r\r")
+        assert terminal.code() == 0
+        assert "decided already" in terminal.text
+    finally:
+        terminal.close()
+
+
 def test_files_come_in_and_go_out(server: Server, tmp_path: Path) -> None:
     ids = [f"file-{secrets.token_hex(4)}" for _ in range(2)]
     folder = tmp_path / "agents"

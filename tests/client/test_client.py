@@ -119,10 +119,33 @@ def test_watching_writes_words_tools_and_outcome(client: AgentClient, agent_id: 
     assert lines[-1].startswith("[succeeded · 3 turns · $")
 
 
-def test_a_call_without_consent_is_seen_as_refused(client: AgentClient, agent_id: str) -> None:
+def test_a_call_that_waits_is_seen_and_denied(client: AgentClient, agent_id: str) -> None:
+    run = client.run(agent_id, "ask first")
+    [approval] = until(run.approvals)
+    assert (approval.tool, approval.input["command"], approval.state) == ("Bash", "git init asked-for", "waits")
+    assert client.approvals(run.id)[0].record == approval.record
+    assert "git init asked-for" in approval._repr_html_()
+    approval.deny("Not here.")
+    assert approval.state.startswith("denied by ")
+    with pytest.raises(Conflict, match="decided already"):
+        client.approval(approval.id).allow()
     out = io.StringIO()
-    client.run(agent_id, "refused").watch(out)
-    assert "● Bash curl http://127.0.0.1:9/\n✗ " in out.getvalue()
+    run.watch(out)
+    shown = out.getvalue()
+    assert f"! waits for consent: Bash git init asked-for  (jupyter agents approve {approval.id})" in shown
+    assert "! denied by " in shown
+    assert "✗ The person denied this call. They say: Not here." in shown
+    assert run.status is RunStatus.SUCCEEDED
+    assert list(run.approvals()) == []
+    assert [each.id for each in run.approvals(waiting=None)] == [approval.id]
+
+
+def test_what_is_allowed_always_becomes_the_agents(client: AgentClient, agent_id: str) -> None:
+    run = client.run(agent_id, "ask first")
+    [approval] = until(run.approvals)
+    approval.allow("agent")
+    assert run.result(timeout_s=60) == "After that."
+    assert client.agent(agent_id).record.allowed_tools == approval.rules == ["Bash(git init *)"]
 
 
 def test_characters_that_look_like_line_ends_arrive(client: AgentClient, agent_id: str) -> None:

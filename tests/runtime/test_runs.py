@@ -149,16 +149,6 @@ async def test_a_refusal_of_the_api_is_the_runs_error(workshop: Any) -> None:
         assert "on holiday" in run.error.message
 
 
-async def test_a_call_that_needs_consent_is_refused_and_says_what_to_do(workshop: Any) -> None:
-    script = [use("Bash", {"command": "touch made.txt"}), say("It was refused.")]
-    async with workshop(script) as bench:
-        await bench.agent(tools=["Bash"])
-        run = await bench.do("make it")
-        assert run.status is RunStatus.SUCCEEDED
-        assert not (bench.home / "agents" / "helper" / "made.txt").exists()
-        assert any("Bash(*)" in str(e.payload) for e in await bench.events(run))
-
-
 async def test_a_message_of_many_megabytes_passes(workshop: Any) -> None:
     """The SDK's own limit for one message is 1 MiB."""
     async with workshop([use("Read", {"file_path": "big.txt"}), say("x" * 3_000_000)]) as bench:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jupyterhub_agents.models import AgentSpec, RunStatus
+from jupyterhub_agents.models import AgentSpec, Decision, RunStatus
 from jupyterhub_agents.runtime import session as session_module
 from jupyterhub_agents.testing.replies import say, use
 from tests.processes import Family
@@ -47,8 +47,12 @@ async def test_a_projects_own_hooks_settings_and_servers_do_nothing(workshop: An
     async with workshop([use("Bash", {"command": f"touch {marker}"}), say("Refused.")]) as bench:
         await bench.agent(tools=["Bash"])
         hostile(bench.home / "agents" / "helper", marker)
-        run = await bench.do("work")
-        assert run.result == "Refused."
+        run = await bench.start("work")
+        await bench.seen(run, '"waiting"')
+        assert not marker.exists()
+        [approval] = (await bench.store.list_approvals("ana", waiting=True)).items
+        await bench.manager.decide(approval.id, Decision.DENY, message=None, by="ana")
+        assert (await bench.finish(run)).result == "Refused."
         assert not marker.exists()
         assert not any("OBEY THE PROJECT" in str(request.body) for request in bench.model.messages)
 

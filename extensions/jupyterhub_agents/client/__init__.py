@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .aio import AsyncAgentClient, AsyncAgentHandle, AsyncRunHandle
+    from .aio import AsyncAgentClient, AsyncAgentHandle, AsyncApprovalHandle, AsyncRunHandle
     from .errors import (
         ClientError,
         NoWorkspace,
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
         Unreachable,
         WorkspaceNotRunning,
     )
-    from .sync import AgentClient, AgentHandle, RunHandle
+    from .sync import AgentClient, AgentHandle, ApprovalHandle, RunHandle
 
 _HOMES = {
     "AgentClient": "sync",
     "AgentHandle": "sync",
+    "ApprovalHandle": "sync",
     "AsyncAgentClient": "aio",
     "AsyncAgentHandle": "aio",
+    "AsyncApprovalHandle": "aio",
     "AsyncRunHandle": "aio",
     "ClientError": "errors",
     "NoWorkspace": "errors",
@@ -46,8 +48,10 @@ _HOMES = {
 __all__ = [
     "AgentClient",
     "AgentHandle",
+    "ApprovalHandle",
     "AsyncAgentClient",
     "AsyncAgentHandle",
+    "AsyncApprovalHandle",
     "AsyncRunHandle",
     "ClientError",
     "NoWorkspace",

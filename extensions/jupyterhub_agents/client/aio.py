@@ -7,20 +7,20 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self, TextIO, TypeVar, Unpack
+from typing import Literal, Self, TextIO, TypeVar, Unpack
 
 import httpx
 from httpx_sse import EventSource
 
 from ..errors import NotFound
-from ..models import Agent, Event, Run, RunStatus, Trigger
+from ..models import Agent, Approval, Decision, Event, Run, RunStatus, Trigger
 from . import discovery, protocol
 from .attempts import Attempts
 from .errors import RunFailed
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
 from .protocol import AgentChanges, AgentFields, Call, Health, PageCall
 from .transcript import PlainWriter, Transcript, Words
-from .views import AgentView, Listing, RunView
+from .views import AgentView, ApprovalView, Listing, RunView
 
 T = TypeVar("T")
 
@@ -115,6 +115,18 @@ class AsyncAgentClient:
         """The newest runs first, at most `limit`."""
         runs = await self._all(protocol.runs_pages(agent_id, conversation, status, limit), limit)
         return Listing(AsyncRunHandle(self, run) for run in runs)
+
+    async def approvals(
+        self, run_id: str | None = None, *, waiting: bool | None = True
+    ) -> Listing[AsyncApprovalHandle]:
+        """Tool calls that wait for a person, the newest first; with `waiting` False those that were decided, with
+        None all."""
+        approvals = await self._all(protocol.approvals_pages(run_id, waiting))
+        return Listing(AsyncApprovalHandle(self, approval) for approval in approvals)
+
+    async def approval(self, approval_id: str) -> AsyncApprovalHandle:
+        """One of them."""
+        return AsyncApprovalHandle(self, await self._send(protocol.get_approval(approval_id)))
 
     async def health(self) -> Health:
         """How the workspace is: what runs, what is wrong, and whether a demo model answers (`notice`)."""
@@ -308,6 +320,14 @@ class AsyncRunHandle(RunView):
                 return events
             after = page.items[-1].seq
 
+    async def approvals(self, *, waiting: bool | None = True) -> Listing[AsyncApprovalHandle]:
+        """Its tool calls that wait for a person."""
+        return await self._client.approvals(self.id, waiting=waiting)
+
+    async def approval(self, approval_id: str) -> AsyncApprovalHandle:
+        """One of its tool calls."""
+        return await self._client.approval(approval_id)
+
     async def cancel(self) -> Self:
         """Stop it. Raises Conflict when it has ended."""
         self.record = await self._client._send(protocol.cancel_run(self.id))
@@ -321,3 +341,24 @@ class AsyncRunHandle(RunView):
     async def reply(self, prompt: str) -> AsyncRunHandle:
         """Start a run that goes on with this conversation."""
         return await self._client.run(self.agent_id, prompt, continues=self.id)
+
+
+class AsyncApprovalHandle(ApprovalView):
+    """A tool call that waits for a person, and what they can say to it."""
+
+    def __init__(self, client: AsyncAgentClient, record: Approval) -> None:
+        super().__init__(record)
+        self._client = client
+
+    async def allow(self, always: Literal["run", "agent"] | None = None, *, answer: str | None = None) -> Self:
+        """Let it be made: this once, or with such calls for the rest of the run or of all the agent's runs. `answer`
+        is for a question. Raises Conflict when somebody else was faster, or the run has ended."""
+        return await self._decide(always or Decision.ONCE, answer)
+
+    async def deny(self, message: str | None = None) -> Self:
+        """Refuse it; Claude gets to know the message. Raises Conflict as `allow` does."""
+        return await self._decide(Decision.DENY, message)
+
+    async def _decide(self, decision: Decision | str, message: str | None) -> Self:
+        self.record = await self._client._send(protocol.decide_approval(self.id, decision, message))
+        return self

@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -102,6 +102,7 @@ def list_agents(client: AgentClient, as_json: bool) -> None:
 @click.option("--model", metavar="NAME", help="A model's name or alias.")
 @click.option("--tool", "tools", multiple=True, metavar="RULE", help="A tool it may use, such as 'Bash(git diff:*)'.")
 @click.option("--disallow", "disallowed_tools", multiple=True, metavar="RULE", help="A tool it never has.")
+@click.option("--allow", "allowed_tools", multiple=True, metavar="RULE", help="Calls that need no consent.")
 @click.option(
     "--permission-mode", metavar="MODE", help="default, acceptEdits, plan, dontAsk, bypassPermissions or auto."
 )
@@ -119,7 +120,7 @@ def create(
     from . import console, files
 
     fields = {key: value for key, value in given.items() if value not in (None, ())}
-    for key in ("tools", "disallowed_tools"):
+    for key in ("tools", "disallowed_tools", "allowed_tools"):
         if key in fields:
             fields[key] = list(fields[key])
     if fields.get("instructions", "").startswith("@"):
@@ -248,6 +249,58 @@ def cancel(client: AgentClient, run_id: str, as_json: bool) -> None:
         console.print_json(handle.record)
     else:
         console.say(f"Cancelling {handle.id}.")
+
+
+@cli.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--all", "all_", is_flag=True, help="Also those that were decided.")
+@as_json
+@with_client
+def approvals(client: AgentClient, run_id: str | None, all_: bool, as_json: bool) -> None:
+    """Tool calls that wait for a person: of all runs, or of one."""
+    from . import console
+
+    found = client.approvals(run_id, waiting=None if all_ else True)
+    if as_json:
+        console.print_json([approval.record for approval in found])
+    else:
+        console.print_table(found, empty="Nothing waits for you.")
+
+
+@cli.command()
+@click.argument("approval_id", metavar="APPROVAL")
+@click.option("--always", type=click.Choice(["run", "agent"]), help="Such calls too: in this run, or with this agent.")
+@click.option("--answer", metavar="TEXT", help="To a question.")
+@as_json
+@with_client
+def approve(
+    client: AgentClient, approval_id: str, always: Literal["run", "agent"] | None, answer: str | None, as_json: bool
+) -> None:
+    """Allow a tool call that waits."""
+    from . import console
+
+    approval = client.approval(approval_id).allow(always, answer=answer)
+    if as_json:
+        console.print_json(approval.record)
+    else:
+        rules = f" From now on: {', '.join(approval.rules)}" if always else ""
+        console.say(f"Allowed: {approval.call}.{rules}")
+
+
+@cli.command()
+@click.argument("approval_id", metavar="APPROVAL")
+@click.argument("message", nargs=-1)
+@as_json
+@with_client
+def deny(client: AgentClient, approval_id: str, message: tuple[str, ...], as_json: bool) -> None:
+    """Deny a tool call that waits; Claude gets to know the MESSAGE."""
+    from . import console
+
+    approval = client.approval(approval_id).deny(" ".join(message) or None)
+    if as_json:
+        console.print_json(approval.record)
+    else:
+        console.say(f"Denied: {approval.call}.")
 
 
 @cli.command()

@@ -7,20 +7,21 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, TypeGuard
 
 from pydantic import BaseModel
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.prompt import Prompt
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import Conflict
-from ..models import Delta, Event, Run
-from .sync import AgentHandle, RunHandle
+from ..models import Delta, Event, EventType, Run
+from .sync import AgentHandle, ApprovalHandle, RunHandle
 from .transcript import MARKS, Piece, PlainWriter, Transcript, clean, outcome
-from .views import AgentView, RunView
+from .views import AgentView, ApprovalView, RunView
 
 STYLES = {"tool": "cyan", "problem": "red", "notice": "yellow"}
 REFRESH_HZ = 8
@@ -53,6 +54,8 @@ def follow(run: RunHandle, *, as_json: bool, after: int = 0, cancel: bool = True
                         continue
                     for piece in transcript.take(item):
                         screen.write(piece)
+                    if isinstance(screen, TerminalScreen) and sys.stdin.isatty() and _asks(item):
+                        screen.ask(run.approval(str(item.payload["id"])))
                 screen.end(run.record)
                 return run.record, stopped
             except KeyboardInterrupt:
@@ -62,6 +65,11 @@ def follow(run: RunHandle, *, as_json: bool, after: int = 0, cancel: bool = True
                 screen.write(Piece("notice", "cancelling; Ctrl-C again leaves it to itself"))
                 with suppress(Conflict):
                     run.cancel()
+
+
+def _asks(item: Event | Delta | Run) -> TypeGuard[Event]:
+    """Whether a call began to wait for a person."""
+    return isinstance(item, Event) and item.type is EventType.APPROVAL and "tool" in item.payload
 
 
 def _screen(as_json: bool) -> AbstractContextManager[Screen]:
@@ -145,6 +153,25 @@ class TerminalScreen:
     def record(self, run: Run) -> None:
         self._run = run
 
+    def ask(self, approval: ApprovalHandle) -> None:
+        """Have the person at the keyboard decide, unless that was done elsewhere."""
+        if approval.state != "waits":
+            return
+        self._finish_line()
+        self._live.stop()
+        try:
+            given = approval.input
+            whole = given["command"] if set(given) <= {"command", "description"} else json.dumps(given, indent=2)
+            self._console.print(Text(f"{approval.tool}: {clean(str(whole))}", style="bold"))
+            if approval.record.reason:
+                self._console.print(Text(clean(approval.record.reason), style="dim"))
+            try:
+                self._console.print(Text(_decide(approval, self._console), style="dim"))
+            except Conflict as error:
+                self._console.print(Text(clean(error.message), style="yellow"))
+        finally:
+            self._live.start()
+
     def end(self, run: Run) -> None:
         self._finish_line()
         self._live.stop()
@@ -168,6 +195,28 @@ class TerminalScreen:
         return Group(Text(self._line), self._spinner) if self._line else self._spinner
 
 
+def _decide(approval: ApprovalHandle, console: Console) -> str:
+    """Ask, decide, and say what that did."""
+    if approval.tool == "AskUserQuestion":
+        answer = Prompt.ask("Your answer", console=console)
+        return f"answered: {(approval.allow(answer=answer) if answer else approval.deny()).record.message or 'nothing'}"
+    choices = {"y": "yes", "n": "no"}
+    if approval.rules:
+        choices = {"y": "yes", "r": "always in this run", "a": "always with this agent", "n": "no"}
+        console.print(Text(f"always would allow: {clean(', '.join(approval.rules))}", style="dim"))
+    words = ", ".join(f"{key} {meaning}" for key, meaning in choices.items())
+    match Prompt.ask(f"Allow it? ({words})", console=console, choices=list(choices), show_choices=False):
+        case "y":
+            return approval.allow().state
+        case "r":
+            return approval.allow("run").state
+        case "a":
+            return approval.allow("agent").state
+        case _:
+            why = Prompt.ask("What should it do instead? (Enter: nothing to say)", console=console, default="")
+            return approval.deny(why or None).state
+
+
 def say(text: str, *, problem: bool = False) -> None:
     """One line for the person; problems go to stderr."""
     Console(stderr=problem, highlight=False).print(Text(clean(text), style="red" if problem else ""), soft_wrap=True)
@@ -183,7 +232,7 @@ def _plain(item: BaseModel | dict[str, Any]) -> Any:
     return item.model_dump(mode="json") if isinstance(item, BaseModel) else item
 
 
-def print_table(items: Sequence[AgentView] | Sequence[RunView], *, empty: str) -> None:
+def print_table(items: Sequence[AgentView] | Sequence[RunView] | Sequence[ApprovalView], *, empty: str) -> None:
     """A table; where no terminal cuts it to a width, tabs between the cells."""
     if not items:
         say(empty)

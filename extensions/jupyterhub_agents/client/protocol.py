@@ -19,6 +19,9 @@ from ..models import (
     AgentCreate,
     AgentSpec,
     AgentUpdate,
+    Approval,
+    ApprovalDecision,
+    Decision,
     Event,
     Page,
     PermissionMode,
@@ -45,6 +48,7 @@ class AgentFields(TypedDict, total=False):
     model: str | None
     tools: list[str] | None
     disallowed_tools: list[str]
+    allowed_tools: list[str]
     permission_mode: PermissionMode | str
     mcp_servers: dict[str, dict[str, JsonValue]]
     directory: str | None
@@ -168,6 +172,22 @@ def list_events(run_id: str, after: int) -> Call[EventsPage]:
 
 def events_path(run_id: str) -> str:
     return _path("runs", run_id, "events")
+
+
+def approvals_pages(run_id: str | None, waiting: bool | None) -> PageCall[Approval]:
+    given = _given(run=run_id, limit=PAGE)
+    if waiting is not None:
+        given["waiting"] = "true" if waiting else "false"
+    return lambda before: Call("GET", "api/approvals", Page[Approval].model_validate, given | _given(before=before))
+
+
+def get_approval(approval_id: str) -> Call[Approval]:
+    return Call("GET", _path("approvals", approval_id), Approval.model_validate)
+
+
+def decide_approval(approval_id: str, decision: Decision | str, message: str | None) -> Call[Approval]:
+    body = _json(_checked(ApprovalDecision, _given(decision=decision, message=message)))
+    return Call("POST", _path("approvals", approval_id, "decide"), Approval.model_validate, body=body)
 
 
 def health() -> Call[Health]:

@@ -6,20 +6,20 @@ import sys
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self, TextIO, TypeVar, Unpack
+from typing import Literal, Self, TextIO, TypeVar, Unpack
 
 import httpx
 from httpx_sse import EventSource
 
 from ..errors import NotFound
-from ..models import Agent, Event, Run, RunStatus, Trigger
+from ..models import Agent, Approval, Decision, Event, Run, RunStatus, Trigger
 from . import discovery, protocol
 from .attempts import Attempts
 from .errors import RunFailed
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
 from .protocol import AgentChanges, AgentFields, Call, Health, PageCall
 from .transcript import PlainWriter, Transcript, Words
-from .views import AgentView, Listing, RunView
+from .views import AgentView, ApprovalView, Listing, RunView
 
 T = TypeVar("T")
 
@@ -120,6 +120,16 @@ class AgentClient:
         """The newest runs first, at most `limit`."""
         runs = self._all(protocol.runs_pages(agent_id, conversation, status, limit), limit)
         return Listing(RunHandle(self, run) for run in runs)
+
+    def approvals(self, run_id: str | None = None, *, waiting: bool | None = True) -> Listing[ApprovalHandle]:
+        """Tool calls that wait for a person, the newest first; with `waiting` False those that were decided, with
+        None all."""
+        approvals = self._all(protocol.approvals_pages(run_id, waiting))
+        return Listing(ApprovalHandle(self, approval) for approval in approvals)
+
+    def approval(self, approval_id: str) -> ApprovalHandle:
+        """One of them."""
+        return ApprovalHandle(self, self._send(protocol.get_approval(approval_id)))
 
     def health(self) -> Health:
         """How the workspace is: what runs, what is wrong, and whether a demo model answers (`notice`)."""
@@ -312,6 +322,14 @@ class RunHandle(RunView):
                 return events
             after = page.items[-1].seq
 
+    def approvals(self, *, waiting: bool | None = True) -> Listing[ApprovalHandle]:
+        """Its tool calls that wait for a person."""
+        return self._client.approvals(self.id, waiting=waiting)
+
+    def approval(self, approval_id: str) -> ApprovalHandle:
+        """One of its tool calls."""
+        return self._client.approval(approval_id)
+
     def cancel(self) -> Self:
         """Stop it. Raises Conflict when it has ended."""
         self.record = self._client._send(protocol.cancel_run(self.id))
@@ -325,6 +343,27 @@ class RunHandle(RunView):
     def reply(self, prompt: str) -> RunHandle:
         """Start a run that goes on with this conversation."""
         return self._client.run(self.agent_id, prompt, continues=self.id)
+
+
+class ApprovalHandle(ApprovalView):
+    """A tool call that waits for a person, and what they can say to it."""
+
+    def __init__(self, client: AgentClient, record: Approval) -> None:
+        super().__init__(record)
+        self._client = client
+
+    def allow(self, always: Literal["run", "agent"] | None = None, *, answer: str | None = None) -> Self:
+        """Let it be made: this once, or with such calls for the rest of the run or of all the agent's runs. `answer`
+        is for a question. Raises Conflict when somebody else was faster, or the run has ended."""
+        return self._decide(always or Decision.ONCE, answer)
+
+    def deny(self, message: str | None = None) -> Self:
+        """Refuse it; Claude gets to know the message. Raises Conflict as `allow` does."""
+        return self._decide(Decision.DENY, message)
+
+    def _decide(self, decision: Decision | str, message: str | None) -> Self:
+        self.record = self._client._send(protocol.decide_approval(self.id, decision, message))
+        return self
 
 
 def _check(deadline: float | None) -> None:

@@ -62,6 +62,16 @@ class Transcript:
                 yield Piece("text", clean(item.text))
         elif item.type is EventType.MESSAGE:
             yield from self._message(item)
+        elif item.type is EventType.APPROVAL:
+            yield from self._approval(item.payload)
+
+    def _approval(self, payload: Mapping[str, Any]) -> Iterator[Piece]:
+        if payload.get("tool") and not payload.get("decision"):
+            call = describe_call({"name": payload["tool"], "input": payload.get("input")}, self._directory)
+            yield Piece("notice", f"waits for consent: {call}  (jupyter agents approve {payload.get('id')})")
+        elif payload.get("decision") and not payload.get("tool"):
+            verdict = "denied" if payload["decision"] == "deny" else "allowed"
+            yield Piece("notice", one_line(f"{verdict} by {payload.get('decided_by')} {payload.get('message') or ''}"))
 
     def _message(self, event: Event) -> Iterator[Piece]:
         kind = event.payload.get("type")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import SupportsIndex, TypeVar, overload
 
-from ..models import Agent, Run, RunError, RunStatus
-from .transcript import clean, one_line, outcome
+from pydantic import JsonValue
 
-H = TypeVar("H", bound="AgentView | RunView")
+from ..models import Agent, Approval, Decision, Run, RunError, RunStatus
+from .transcript import clean, describe_call, one_line, outcome
+
+H = TypeVar("H", bound="AgentView | RunView | ApprovalView")
 
 
 class AgentView:
@@ -122,6 +125,72 @@ class RunView:
             "error": run.error.message if run.error else "",
             "result": run.result or "",
             "notice": run.notice or "",
+        }
+        return _facts(facts)
+
+
+class ApprovalView:
+    """A tool call that waits for a person, or what they said, as it was last seen: `record` is all of it."""
+
+    def __init__(self, record: Approval) -> None:
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def run_id(self) -> str:
+        return self.record.run_id
+
+    @property
+    def tool(self) -> str:
+        return self.record.tool
+
+    @property
+    def input(self) -> dict[str, JsonValue]:
+        """What the tool is called with, in full."""
+        return self.record.input
+
+    @property
+    def rules(self) -> list[str]:
+        """What allowing such calls always would allow. Empty when they are asked about each time."""
+        return self.record.rules
+
+    @property
+    def decision(self) -> Decision | None:
+        return self.record.decision
+
+    @property
+    def state(self) -> str:
+        """How it stands, in a few words."""
+        if self.decision is not None:
+            return f"{'denied' if self.decision is Decision.DENY else 'allowed'} by {self.record.decided_by}"
+        return "closed" if self.record.closed else "waits"
+
+    @property
+    def call(self) -> str:
+        """The call in one line."""
+        return describe_call({"name": self.tool, "input": self.input})
+
+    def __repr__(self) -> str:
+        return f"<approval {self.id}: {self.call}, {self.state}>"
+
+    def row(self) -> list[str]:
+        return [self.id, self.record.agent_id, self.call, self.state]
+
+    columns = ("approval", "agent", "call", "status")
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "approval": self.id,
+            "agent": self.record.agent_id,
+            "tool": self.tool,
+            "input": json.dumps(self.input, indent=2, ensure_ascii=False),
+            "reason": self.record.reason or "",
+            "always would allow": "\n".join(self.rules),
+            "status": self.state,
+            "message": self.record.message or "",
         }
         return _facts(facts)
 

@@ -224,7 +224,7 @@ class ApprovalClauses(Clauses):
 
     # Delivering
 
-    async def test_a_decision_is_delivered_with_the_time(self, store: AgentStore) -> None:
+    async def test_a_decision_is_delivered_once_with_the_time(self, store: AgentStore) -> None:
         run = await self._run(store)
         approval = make_approval(run, rules=["Bash(git push:*)"])
         await store.create_approval(approval)
@@ -233,6 +233,8 @@ class ApprovalClauses(Clauses):
         assert delivered.delivered_at is not None
         assert abs(datetime.now(UTC) - delivered.delivered_at) < timedelta(minutes=5)
         assert delivered == decided.model_copy(update={"delivered_at": delivered.delivered_at})
+        assert await store.get_approval(self.owner, approval.id) == delivered
+        await refused(Conflict, store.deliver_approval(self.owner, approval.id))
         assert await store.get_approval(self.owner, approval.id) == delivered
 
     async def test_of_twenty_who_deliver_a_decision_exactly_one_succeeds(
