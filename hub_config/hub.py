@@ -8,7 +8,8 @@ import secrets
 from pathlib import Path
 from typing import Any, Self, TypedDict
 
-from traitlets import Float, Integer, List, TraitError, Unicode, default, validate
+from traitlets import Any as AnyValue
+from traitlets import Dict, Float, Integer, List, TraitError, Unicode, default, validate
 from traitlets.config import Config, Configurable
 
 from .node import find_proxy_command
@@ -130,6 +131,21 @@ class AgentHub(Configurable):
 
         Shorter means that idle workspaces are found more exactly, at the cost of one small request to the hub
         per workspace and interval.
+        """,
+    ).tag(config=True)
+
+    managed_settings = Dict(
+        key_trait=Unicode(),
+        value_trait=AnyValue(),
+        help="""
+        Claude Code's managed settings for the runs of every workspace: the site's policy.
+
+        No agent, no project's file and nobody's "always allow" loosens them. With
+        `{"permissions": {"ask": ["Bash(git push:*)"], "deny": ["WebFetch"],
+        "disableBypassPermissionsMode": "disable"}}` a person is asked about each push, nothing is fetched from the web,
+        and no agent goes without asking. What can be set is what Claude Code's documentation lists under "Managed
+        settings". On one machine people could start a server of their own without it: an image that keeps the
+        settings in a file of root's is what holds them.
         """,
     ).tag(config=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ def _environment(hub: AgentHub) -> dict[str, str]:
         "JUPYTERHUB_ACTIVITY_INTERVAL": str(hub.activity_interval),
         LAUNCH_MARK: hub.state_dir,
     }
+    if hub.managed_settings:
+        environment["JUPYTERHUB_AGENTS_MANAGED_SETTINGS"] = json.dumps(hub.managed_settings)
     if {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} & os.environ.keys():
         # The hub and the demo model are on this machine: no proxy can reach them for a workspace.
         kept = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,14 @@ def test_a_sites_own_services_and_roles_stay(c: Config) -> None:
     assert c.JupyterHub.services[0] == {"name": "own"}
     assert c.JupyterHub.load_roles[0] == {"name": "own"}
     assert {service["name"] for service in c.JupyterHub.services} == {"own", "idle-culler", "demo-model"}
+
+
+def test_the_sites_policy_reaches_every_workspace(c: Config) -> None:
+    policy = {"permissions": {"ask": ["Bash"]}}
+    c.AgentHub.managed_settings = policy
+    configure(c)
+    environment = c.Spawner.environment.get_value({})
+    assert json.loads(environment["JUPYTERHUB_AGENTS_MANAGED_SETTINGS"]) == policy
 
 
 def test_everything_is_kept_in_the_state_folder(c: Config, tmp_path: Path) -> None:
