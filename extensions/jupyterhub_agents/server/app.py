@@ -12,14 +12,16 @@ from typing import Any
 
 from jupyter_core.application import NoStart
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Unicode, default
+from traitlets import Bool, Unicode, default
 
 from ..errors import AgentsError
+from ..runtime.cli import config_folder
 from ..runtime.manager import RunManager
 from ..runtime.metrics import measured
 from ..store.sqlite import SQLiteStore
 from . import activity
 from .routes import tornado_handlers
+from .subagent_files import SubagentFiles, noticed
 from .terminal.entry import terminal
 from .welcome.welcome import WelcomeHandler
 from .workspace import Workspace
@@ -50,6 +52,13 @@ class AgentsApp(ExtensionApp):
         "default what the hub gives in JUPYTERHUB_AGENTS_NOTICE."
     ).tag(config=True)
 
+    subagent_files = Bool(
+        True,
+        help="Whether the person's agents stand as Claude Code's subagent files in ~/.claude/agents (or agents in "
+        "$CLAUDE_CONFIG_DIR), where the terminal's `claude` finds them, kept in step both ways. Without it files there "
+        "are left alone.",
+    ).tag(config=True)
+
     @default("owner")
     def _default_owner(self) -> str:
         return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
@@ -70,7 +79,12 @@ class AgentsApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Make the workspace; it is opened when the event loop runs."""
         state = Path(self.state_dir)
-        store = measured(SQLiteStore(state / "agents.db"))
+        store = kept = measured(SQLiteStore(state / "agents.db"))
+        files: SubagentFiles | None = None
+        if self.subagent_files:
+            folder = config_folder(os.environ) / "agents"
+            files = SubagentFiles(kept, owner=self.owner, folder=folder, state=state)
+            store = noticed(kept, files.changed)
 
         def make_manager() -> RunManager:
             manager = RunManager(store, owner=self.owner, home=Path(self.home), state=state, parent=self)
@@ -78,7 +92,7 @@ class AgentsApp(ExtensionApp):
             return manager
 
         self._watching: asyncio.Task[None] | None = None
-        self._workspace = Workspace(store, make_manager, owner=self.owner, state=state)
+        self._workspace = Workspace(store, make_manager, owner=self.owner, state=state, files=files)
         self.settings["jupyterhub_agents"] = self._workspace
         # A run that works, or waits for its turn, is activity: the culler spares its workspace.
         assert self.serverapp is not None  # noqa: S101 - Jupyter Server has linked it before it asks for settings

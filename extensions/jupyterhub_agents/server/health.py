@@ -9,10 +9,13 @@ from ..errors import AgentsError
 from ..models import Model
 from ..runtime.cli import find_cli
 from .base import AgentsHandler, authorized, web
+from .subagent_files import FileProblem
 
 
 class Health(Model):
-    """How the workspace is. `problems` are sentences for people; with any, the status is 503."""
+    """How the workspace is. `problems` are sentences for people; with any, the status is 503.
+    `files` are subagent files that are not taken as agents; they are the person's to mend, and nothing else is
+    the worse for them."""
 
     status: str
     version: str
@@ -20,6 +23,7 @@ class Health(Model):
     unfinished: int
     notice: str | None
     problems: list[str]
+    files: list[FileProblem]
 
 
 class HealthHandler(AgentsHandler):
@@ -41,6 +45,7 @@ class HealthHandler(AgentsHandler):
             unfinished=manager.unfinished if manager else 0,
             notice=(manager.notice or None) if manager else None,
             problems=problems,
+            files=self.workspace.files.problems if self.workspace.files else [],
         )
         self.reply(health, 503 if problems else 200)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import AgentsError, StoreUnavailable
 from ..runtime.manager import RunManager
 from ..store import AgentStore
+from .subagent_files import SubagentFiles
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +20,15 @@ log = logging.getLogger(__name__)
 class Workspace:
     """The store and the runs of `owner`. A store that cannot be opened is tried again with the next request."""
 
-    def __init__(self, store: AgentStore, make_manager: Callable[[], RunManager], *, owner: str, state: Path) -> None:
+    def __init__(
+        self, store: AgentStore, make_manager: Callable[[], RunManager], *, owner: str, state: Path,
+        files: SubagentFiles | None = None,
+    ) -> None:  # fmt: skip
         self.owner = owner
         self._store = store
         self._make_manager = make_manager
         self._state = state
+        self.files = files
         self._manager: RunManager | None = None
         self._opening = asyncio.Lock()
         self._lock_fd: int | None = None
@@ -42,6 +47,8 @@ class Workspace:
             if alone:
                 for run_id in await manager.start_up():
                     log.info("run %s was left unfinished; it is interrupted now and can be resumed", run_id)
+                if self.files is not None:
+                    self.files.start()
             else:
                 log.warning("another server works in this home: runs that it left unfinished stay as they are")
             self._manager = manager
@@ -67,6 +74,8 @@ class Workspace:
         """Stop all runs and close the store."""
         self._closed = True
         async with self._opening:
+            if self.files is not None:
+                await self.files.stop()
             if self._manager is not None:
                 await self._manager.shut_down()
             await self._store.close()
