@@ -8,7 +8,10 @@ import os
 import resource
 import secrets
 import tempfile
+import threading
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from jupyterhub_agents.errors import InvalidInput, NotFound
 from jupyterhub_agents.models import AgentSpec
 from jupyterhub_agents.server.subagent_files.clash import clash_text, in_file
 from jupyterhub_agents.server.subagent_files.folder import Folder, Unreadable, digest
-from jupyterhub_agents.server.subagent_files.ledger import Ledger
+from jupyterhub_agents.server.subagent_files.ledger import Contents, Ledger
 from jupyterhub_agents.server.subagent_files.sync import InStep
 from jupyterhub_agents.store import AgentStore
 from jupyterhub_agents.store.sqlite import SQLiteStore
@@ -200,6 +203,136 @@ def test_no_order_of_changes_on_both_sides_loses_a_word(steps: list[tuple[str, s
             assert not list(sides.path.glob(".*"))
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("loss", ["the folder", "all files", "four files"])
+def test_files_that_vanish_at_once_are_written_again(loss: str) -> None:
+    async def play() -> None:
+        async with both_sides() as sides:
+            for number in range(6):
+                await change_in_store(sides, f"agent-{number}", "Kept.")
+            await sides.settle()
+            before = await sides.agents()
+            for file in sorted(sides.path.iterdir())[: 4 if loss == "four files" else None]:
+                file.unlink()
+            if loss == "the folder":
+                sides.path.rmdir()
+            await sides.settle()
+            assert await sides.agents() == before
+            assert {file.stem for file in sides.path.iterdir()} == set(before)
+            # One that is removed then is meant.
+            (sides.path / "agent-3.md").unlink()
+            await sides.settle()
+            assert set(before) - set(await sides.agents()) == {"agent-3"}
+
+    asyncio.run(play())
+
+
+def test_a_file_that_is_away_for_a_moment_is_not_removed() -> None:
+    async def play() -> None:
+        async with both_sides() as sides:
+            await change_in_store(sides, "one", "Kept.")
+            await sides.settle()
+            content = (sides.path / "one.md").read_text()
+            (sides.path / "one.md").unlink()
+            assert await sides.look() is not None
+            sides.seconds += 1
+            assert await sides.look() is not None
+            (sides.path / "one.md").write_text(content)
+            await sides.settle()
+            assert (await sides.store.get_agent(OWNER, "one")).revision == 1
+
+    asyncio.run(play())
+
+
+def test_an_agent_deleted_while_its_file_was_edited_leaves_the_edit_as_an_agent() -> None:
+    async def play() -> None:
+        async with both_sides() as sides:
+            for agent_id in ("edited", "untouched", "reformatted"):
+                await change_in_store(sides, agent_id, "First.")
+            await sides.settle()
+            (sides.path / "edited.md").write_text(text("edited", "Not lost."))
+            (sides.path / "reformatted.md").write_text(text("  reformatted", "First."))
+            for agent_id in ("edited", "untouched", "reformatted"):
+                await sides.store.delete_agent(OWNER, agent_id, revision=1)
+            await sides.settle()
+            assert await sides.agents() == {"edited-2": "Not lost."}
+            assert {file.name for file in sides.path.iterdir()} == {"edited-2.md"}
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("state", ["lost", "broken", "of another folder", "of another owner"])
+def test_without_what_was_last_in_step_nothing_is_overwritten(state: str) -> None:
+    async def play() -> None:
+        async with both_sides() as sides:
+            for agent_id in ("equal", "differs"):
+                await change_in_store(sides, agent_id, "First.")
+            await sides.settle()
+            ledger = sides.place / "ledger.json"
+            assert ledger.stat().st_mode & 0o777 == 0o600
+            kept = ledger.read_text()
+            (sides.path / "differs.md").write_text(text("differs", "Not lost."))
+            match state:
+                case "lost":
+                    ledger.unlink()
+                case "broken":
+                    ledger.write_bytes(b'{"folder')
+                case "of another folder":
+                    ledger.write_text(kept.replace("/agents", "/others"))
+                case "of another owner":
+                    ledger.write_text(kept.replace('"ana"', '"ben"'))
+            sides.start()
+            await sides.settle()
+            assert await sides.agents() == {"equal": "First.", "differs": "First.", "differs-2": "Not lost."}
+            assert set(Contents.model_validate_json(ledger.read_bytes()).agents) == {"equal", "differs", "differs-2"}
+
+    asyncio.run(play())
+
+
+def test_files_of_a_lost_or_older_store_are_kept() -> None:
+    async def play() -> None:
+        async with both_sides() as sides:
+            for words in ("First.", "Second."):
+                await change_in_store(sides, "one", words)
+                await change_in_store(sides, "two", words)
+            await sides.settle()
+            async with SQLiteStore(sides.place / "other.db") as other:
+                sides.store = other
+                sides.start()
+                await change_in_store(sides, "two", "Of an older copy.")
+                await sides.settle()
+                assert await sides.agents() == {"one": "Second.", "two": "Of an older copy.", "two-2": "Second."}
+
+    asyncio.run(play())
+
+
+def test_an_edit_at_the_very_moment_of_a_replacement_is_not_lost(tmp_path: Path) -> None:
+    folder, target = Folder(tmp_path), tmp_path / "a.md"
+    target.write_text("ours")
+    read: set[bytes] = set()
+    finished = threading.Event()
+
+    def edit() -> None:
+        try:
+            for number in range(200):
+                new = tmp_path / "new"
+                new.write_text(f"theirs {number}")
+                new.replace(target)
+                deadline = time.monotonic() + 10
+                while f"theirs {number}".encode() not in read:
+                    assert time.monotonic() < deadline, f"edit {number} was never read"
+        finally:
+            finished.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        editing = pool.submit(edit)
+        while not finished.is_set():
+            content = folder.read("a.md")
+            read.add(content)
+            folder.place("a.md", b"ours " + secrets.token_hex(4).encode(), instead_of=digest(content))
+        editing.result()
+    assert {each.name for each in tmp_path.iterdir()} == {"a.md"}
 
 
 @settings(max_examples=60, deadline=None)
