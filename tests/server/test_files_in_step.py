@@ -170,7 +170,7 @@ def overwritten(sides: Sides, what: str, agent_id: str, other: str) -> str:
     return "\n".join(file.read_text() for file in files if file.exists())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_no_order_of_changes_on_both_sides_loses_a_word(steps: list[tuple[str, str, str]]) -> None:
     async def play() -> None:
@@ -224,6 +224,59 @@ def test_files_that_vanish_at_once_are_written_again(loss: str) -> None:
             (sides.path / "agent-3.md").unlink()
             await sides.settle()
             assert set(before) - set(await sides.agents()) == {"agent-3"}
+
+    asyncio.run(play())
+
+
+def test_when_both_changed_the_store_stays_and_the_file_gets_an_agent_of_its_own() -> None:
+    async def play() -> None:
+        async with both_sides() as sides:
+            await change_in_store(sides, "one", "First.")
+            await sides.settle()
+            await change_in_store(sides, "one", "The store's.")
+            (sides.path / "one.md").write_text(text("one", "The file's."))
+            await sides.settle()
+            assert await sides.agents() == {"one": "The store's.", "one-2": "The file's."}
+            assert (sides.path / "one.md").read_text() == text("one", "The store's.")
+            assert (await sides.store.get_agent(OWNER, "one-2")).name == "one (edited in the file)"
+            # Both saying the same is no clash.
+            await change_in_store(sides, "one", "Equal.")
+            (sides.path / "one.md").write_text(text("one", "Equal."))
+            await sides.settle()
+            assert set(await sides.agents()) == {"one", "one-2"}
+
+    asyncio.run(play())
+
+
+def test_a_file_counts_when_it_has_not_changed_for_a_moment() -> None:
+    async def play() -> None:
+        async with both_sides() as sides:
+            await change_in_store(sides, "one", "First.")
+            await sides.settle()
+            for words in ("Ha", "Half", "Half wr"):
+                (sides.path / "one.md").write_text(text("one", words))
+                (sides.path / "new.md").write_text(text("new", words))
+                assert await sides.look() is not None
+                sides.seconds += 0.3
+            assert await sides.agents() == {"one": "First."}
+            sides.seconds += 0.3
+            assert await sides.look() is None
+            assert await sides.agents() == {"one": "Half wr", "new": "Half wr"}
+            assert (await sides.store.get_agent(OWNER, "one")).revision == 2
+
+    asyncio.run(play())
+
+
+def test_a_file_that_is_removed_right_after_it_was_written_is_missed_though_nothing_else_changed() -> None:
+    async def play() -> None:
+        async with both_sides() as sides:
+            await change_in_store(sides, "one", "First.")
+            assert await sides.look() is None
+            (sides.path / "one.md").unlink()
+            assert await sides.sync.look(store_changed=False) is not None
+            sides.seconds += 3
+            assert await sides.sync.look(store_changed=False) is None
+            assert await sides.agents() == {}
 
     asyncio.run(play())
 
