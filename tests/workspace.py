@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 from jupyterhub_agents.testing import ScriptedModel
-
-BASE_URL = "/user/ana/"
+from tests import jupyter_process
 
 
 @dataclass
@@ -120,51 +116,10 @@ class Place:
             "JUPYTERHUB_USER": "ana",
             **(env or {}),
         }
-        command = [
-            sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1",
-            f"--ServerApp.base_url={BASE_URL}", f"--ServerApp.root_dir={self.home}", *arguments,
-        ]  # fmt: skip
-        with (
-            log.open("ab") as output,
-            subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=self.home) as process,
-        ):
+        with jupyter_process.start(self.home, *arguments, environment=environment, log=log) as process:
             try:
-                url = f"http://127.0.0.1:{_port(process, runtime, log)}{BASE_URL}"
+                url = jupyter_process.url_of(process, runtime, log)
                 with httpx.Client(base_url=url, headers={"Authorization": f"token {token}"}, timeout=30) as http:
                     yield Server(process, url, token, self.home, self.model, log, http)
             finally:
-                _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Stop a server as the hub does, and see that nothing is left of it."""
-    if process.poll() is not None:
-        return
-    below = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    _, left = psutil.wait_procs(below, timeout=5)
-    assert not left, f"left behind: {left}"
-
-
-def _port(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> int:
-    """The port that the server writes into its runtime file when it listens."""
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        for file in runtime.glob(f"jpserver-{process.pid}.json"):
-            try:
-                port = int(json.loads(file.read_text())["port"])
-            except ValueError:
-                continue
-            try:
-                httpx.get(f"http://127.0.0.1:{port}{BASE_URL}api", timeout=5)
-            except httpx.TransportError:
-                continue
-            return port
-        time.sleep(0.05)
-    raise TimeoutError(f"the server did not start:\n{log.read_text()}")
+                jupyter_process.end(process)

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from jupyterhub_agents.client import AgentClient
 from jupyterhub_agents.testing.model_server import ModelServer
 from jupyterhub_agents.testing.scripted_model import ScriptedModel, say, use
+from tests import jupyter_process
 
 SCRIPT: dict[str, Any] = {
     "greet": [say("Hello from the script.")],
@@ -36,7 +36,6 @@ SCRIPT: dict[str, Any] = {
     "again": [say("Once more, then.")],
     "separators": [say("a\u2028b\u0085c \x1b[31mred\x1b[0m")],
 }
-START_LIMIT_S = 40
 
 
 @pytest.fixture
@@ -78,40 +77,14 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [
-            sys.executable, "-m", "jupyter", "server", "--no-browser", "--ServerApp.ip=127.0.0.1",
-            f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0", "--ServerApp.base_url=/user/ana/",
-            f"--ServerApp.root_dir={self.home}", "--allow-root",
-        ]  # fmt: skip
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, env=self.env, cwd=self.home, stdout=log, stderr=log, start_new_session=True
-            )
-        until(self._answers, START_LIMIT_S)
-
-    def _answers(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            pytest.fail(f"the server ended: {self.log.read_text()[-3000:]}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return bool(list(self.runtime.glob("jpserver-*.json")))
-        return False
+        self._process = jupyter_process.start(self.home, environment=self.env, log=self.log, port=self.port)
+        jupyter_process.url_of(self._process, self.runtime, self.log)
 
     def stop(self, *, kill: bool = False) -> None:
         if self._process is None:
             return
-        below = psutil.Process(self._process.pid).children(recursive=True) if self._process.poll() is None else []
-        self._process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
-        _, left = psutil.wait_procs(below, timeout=8)
-        for process in left:
-            process.kill()
-        self._process = None
-        assert not left, f"left behind: {left}"
+        process, self._process = self._process, None
+        jupyter_process.end(process, signal.SIGKILL if kill else signal.SIGTERM)
 
     def client(self, **options: Any) -> AgentClient:
         return AgentClient(**{"workspace_url": self.url, "token": self.token, **options})

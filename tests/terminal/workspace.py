@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +17,8 @@ import httpx
 import psutil
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
+
+from tests import jupyter_process
 
 TOKEN = "token-of-the-test"
 SECRETS = {
@@ -123,13 +123,11 @@ def workspace(place: Path, path: str, environ: Mapping[str, str] | None = None) 
         "ServerApp": {"jpserver_extensions": {**dict.fromkeys(EXTENSIONS_OFF, False), "jupyter_server_proxy": True}}
     }
     (settings / "jupyter_server_config.json").write_text(json.dumps(config))
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "jupyter_server", "--allow-root", "--no-browser", "--ServerApp.port=0"),
-            *("--ServerApp.base_url=/user/ana/", f"--ServerApp.root_dir={home}"),
-        ],
-        cwd=home,
-        env={
+    log = place / "server.log"
+    process = jupyter_process.start(
+        home,
+        log=log,
+        environment={
             **{"PATH": path, "HOME": str(home), "SHELL": "/bin/sh", "JUPYTER_TOKEN": TOKEN},
             **{"JUPYTER_CONFIG_DIR": str(settings), "JUPYTER_RUNTIME_DIR": str(place / "runtime")},
             **{"TMPDIR": tempfile.gettempdir(), "JUPYTERHUB_AGENTS_NOTICE": NOTICE, "IS_SANDBOX": "1"},
@@ -139,28 +137,12 @@ def workspace(place: Path, path: str, environ: Mapping[str, str] | None = None) 
     )
     server: Workspace | None = None
     try:
-        info = place / "runtime" / f"jpserver-{process.pid}.json"
-        until("the server's address", lambda: info.exists() and info.read_text())
-        server = Workspace(process, home, json.loads(info.read_text())["url"])
-        until("an answer", lambda: answers(server))
+        server = Workspace(process, home, jupyter_process.url_of(process, place / "runtime", log))
         yield server
     finally:
         if server is not None:
             server.http.close()
-        below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
-            process.wait()
-        assert not psutil.wait_procs(below, timeout=5)[1], "processes outlived their server"
-
-
-def answers(server: Workspace) -> bool:
-    with suppress(httpx.TransportError):
-        return server.http.get("api/status").status_code == 200
-    return False
+        jupyter_process.end(process)
 
 
 def screen(server: Workspace) -> str:
