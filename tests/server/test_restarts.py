@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -21,7 +22,7 @@ def test_after_kill_9_no_cli_is_left_and_the_run_is_resumed_in_its_session(start
         run = server.start("work")
         server.seen(run["id"], "time.sleep")
         deadline = time.monotonic() + 20
-        while not any("time.sleep(600)" in " ".join(p.cmdline()) for p in below(server.process.pid)):
+        while not any(says(process, "time.sleep(600)") for process in below(server.process.pid)):
             assert time.monotonic() < deadline
         # The CLI takes its time to write what was said.
         while not any("I start." in file.read_text() for file in server.home.rglob(f"{run['session_id']}.jsonl")):
@@ -75,4 +76,16 @@ def test_a_second_server_in_the_same_home_leaves_the_runs_of_the_first_alone(sta
 
 
 def below(pid: int) -> list[psutil.Process]:
-    return [p for p in psutil.Process(pid).children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def says(process: psutil.Process, words: str) -> bool:
+    """Whether its command line has the words; one that is gone says nothing."""
+    with suppress(psutil.NoSuchProcess):
+        return words in " ".join(process.cmdline())
+    return False
