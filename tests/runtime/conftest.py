@@ -14,6 +14,7 @@ import pytest
 
 from jupyterhub_agents.models import Agent, AgentSpec, Event, Run, RunCreate
 from jupyterhub_agents.runtime.manager import RunManager
+from jupyterhub_agents.store import AgentStore
 from jupyterhub_agents.store.sqlite import SQLiteStore
 from jupyterhub_agents.testing import ScriptedModel
 from tests.processes import Family
@@ -41,7 +42,7 @@ def below() -> Iterator[Family]:
 class Bench:
     """A person's runs, as a workspace has them."""
 
-    def __init__(self, manager: RunManager, store: SQLiteStore, home: Path) -> None:
+    def __init__(self, manager: RunManager, store: AgentStore, home: Path) -> None:
         self.manager = manager
         self.store = store
         self.home = home
@@ -97,7 +98,9 @@ def workshop(tmp_path: Path, below: Family) -> Workshop:
     home.mkdir(exist_ok=True)
 
     @asynccontextmanager
-    async def make(script: Any = (), *, model: ScriptedModel | None = None, **traits: Any) -> AsyncIterator[Bench]:
+    async def make(
+        script: Any = (), *, model: ScriptedModel | None = None, store: AgentStore | None = None, **traits: Any
+    ) -> AsyncIterator[Bench]:
         with model or ScriptedModel(script) as scripted:
             environment = {
                 **scripted.env(),
@@ -107,11 +110,11 @@ def workshop(tmp_path: Path, below: Family) -> Workshop:
                 "PATH": os.environ["PATH"],
                 **traits.pop("environment", {}),
             }
-            async with SQLiteStore(tmp_path / "state" / "agents.db") as store:
+            async with store or SQLiteStore(tmp_path / "state" / "agents.db") as opened:
                 manager = RunManager(
-                    store, owner=OWNER, home=home, state=tmp_path / "state", environment=environment, **traits
+                    opened, owner=OWNER, home=home, state=tmp_path / "state", environment=environment, **traits
                 )
-                bench = Bench(manager, store, home)
+                bench = Bench(manager, opened, home)
                 bench.model = scripted  # type: ignore[attr-defined]
                 try:
                     yield bench

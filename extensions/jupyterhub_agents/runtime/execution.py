@@ -92,6 +92,7 @@ class Execution:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
             await self._close_session()
+        await self._complete_transcript()
         await self._record_end(outcome)
         return outcome
 
@@ -238,6 +239,20 @@ class Execution:
             await closing
         except Exception:
             log.exception("run %s: its CLI could not be closed in order", self.recorder.run.id)
+
+    async def _complete_transcript(self) -> None:
+        """See that the store has all that the CLI wrote, so that the session can go on elsewhere when the run's end is
+        known. What fails here is made good when the session goes on in this home."""
+        mirror = self.session and self.session.mirror
+        if not mirror:
+            return
+        try:
+            if await mirror.find_missing():
+                # The store is back when it has taken the events.
+                await self.recorder.drain()
+                await mirror.catch_up()
+        except (AgentsError, OSError) as error:
+            log.error("run %s: its transcript is not whole in the store: %s", self.recorder.run.id, error)
 
     async def _record_end(self, outcome: Outcome) -> None:
         usage = self._usage.total

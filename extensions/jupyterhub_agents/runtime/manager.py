@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ from .options import PrivateFiles, SessionChoice, options_for
 from .outcome import Outcome, interrupted
 from .recorder import Recorder
 from .session import ClaudeSession
-from .transcripts import Transcripts, restore
+from .transcripts import Mirror, restore
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class RunManager(LoggingConfigurable):
         self._live: dict[str, LiveRun] = {}
         self._places = asyncio.Semaphore(self.max_running)
         self._closing = False
-        self.trouble = ""
+        self._troubles: dict[str, str] = {}
         metrics.UNFINISHED.set_function(lambda: self.unfinished)
         metrics.CLI_PROCESSES.set_function(lambda: self.working)
 
@@ -359,8 +360,16 @@ class RunManager(LoggingConfigurable):
                 "Wait for some to end, or cancel some."
             )
 
-    def _note_trouble(self, message: str) -> None:
-        self.trouble = message
+    @property
+    def trouble(self) -> str:
+        """Why events of runs wait for the store, in a sentence; nothing when none do."""
+        return next(iter(self._troubles.values()), "")
+
+    def _note_trouble(self, run_id: str, message: str) -> None:
+        if message:
+            self._troubles[run_id] = message
+        else:
+            self._troubles.pop(run_id, None)
 
     async def _wait_again(self, run: Run) -> bool:
         """Take up a run whose calls wait for a person, or were decided while nobody was there; False for another."""
@@ -398,7 +407,7 @@ class RunManager(LoggingConfigurable):
                     f"The run {other.feed.run.id} is at work in the same session. Wait for its end, or cancel it first."
                 )
         feed = RunFeed(run)
-        recorder = Recorder(self.store, feed, self._clock, self._note_trouble)
+        recorder = Recorder(self.store, feed, self._clock, partial(self._note_trouble, run.id))
         live = LiveRun(feed, recorder, Gate(self.store, recorder, self._clock))
         self._live[run.id] = live
         return live
@@ -552,7 +561,9 @@ class RunManager(LoggingConfigurable):
         options = options_for(
             agent,
             session=SessionChoice(run.session_id, resume),
-            transcripts=Transcripts(self.store, self.owner),  # type: ignore[abstract]  # one method is optional
+            transcripts=Mirror(  # type: ignore[abstract]  # one method is optional
+                self.store, self.owner, config=self._config_folder, directory=directory, session_id=run.session_id
+            ),
             directory=directory,
             environment=cli_environment(
                 {**self.environment, "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1"},

@@ -52,6 +52,7 @@ class Recorder:
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
+        self._on_trouble("")
 
     async def add(self, type: EventType, payload: dict[str, Any], **changes: Any) -> None:
         """Record an event, and in the same commit `changes` to the run (fields of RunChanges). Returns at

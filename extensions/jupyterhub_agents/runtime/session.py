@@ -21,6 +21,7 @@ from claude_agent_sdk import (
 )
 
 from ..errors import RuntimeUnavailable
+from .transcripts import Mirror
 
 STDERR_LINES = 20
 CLOSE_TIMEOUT_S = 15.0
@@ -42,6 +43,9 @@ class ClaudeSession:
         options.stderr = self._stderr.append
         options.can_use_tool = self._ask
         self.permission: CanUseTool | None = None
+        store = options.session_store
+        self.mirror = store if isinstance(store, Mirror) else None
+        """What brings the CLI's transcript into our store."""
         self._client = ClaudeSDKClient(options)
         self._closing: asyncio.Task[None] | None = None
 
