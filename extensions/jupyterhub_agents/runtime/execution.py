@@ -15,6 +15,7 @@ from ..ids import Clock
 from ..models import EventType, RunStatus
 from . import metrics
 from .approvals import Gate
+from .logs import failed
 from .outcome import DeltaReader, Outcome, UsageCounter, interrupted, outcome_of
 from .recorder import Recorder, without_half_characters
 from .session import ClaudeSession, SessionEnded
@@ -224,7 +225,7 @@ class Execution:
             return work.result()
         if isinstance(error, AgentsError):
             return Outcome.failed(error.code, error.message)
-        log.error("run %s failed", self.recorder.run.id, exc_info=error)
+        failed(log, "a run failed for a reason of the server's own", error)
         return Outcome.failed("internal_error", "It failed for a reason of the server's own; its log has the details.")
 
     async def _close_session(self) -> None:
@@ -237,8 +238,8 @@ class Execution:
         session.kill()
         try:
             await closing
-        except Exception:
-            log.exception("run %s: its CLI could not be closed in order", self.recorder.run.id)
+        except Exception as error:
+            failed(log, "a CLI could not be closed in order", error)
 
     async def _complete_transcript(self) -> None:
         """See that the store has all that the CLI wrote, so that the session can go on elsewhere when the run's end is
@@ -252,7 +253,7 @@ class Execution:
                 await self.recorder.drain()
                 await mirror.catch_up()
         except (AgentsError, OSError) as error:
-            log.error("run %s: its transcript is not whole in the store: %s", self.recorder.run.id, error)
+            log.error("a transcript is not whole in the store: %s", error)
 
     async def _record_end(self, outcome: Outcome) -> None:
         usage = self._usage.total

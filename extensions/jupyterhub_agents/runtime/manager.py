@@ -26,6 +26,8 @@ from .approvals import QUESTION, Gate
 from .cli import cli_environment, config_folder, find_cli, has_session, kept_usage
 from .execution import Execution, Stop, record_status
 from .feed import RunFeed, StreamItem, stored
+from .lifecycle import tell_ended, tell_queued, tell_started
+from .logs import about, failed
 from .options import PrivateFiles, SessionChoice, options_for
 from .outcome import Outcome, interrupted
 from .recorder import Recorder
@@ -387,7 +389,7 @@ class RunManager(LoggingConfigurable):
             await self._release(live)
             raise
         live.rests = True
-        live.task = asyncio.create_task(self._live_out(live, agent, None), name=f"live run {run.id}")
+        self._begin(live, agent, None)
         return True
 
     async def _record_interruption(self, run: Run, why: str) -> Run:
@@ -397,6 +399,8 @@ class RunManager(LoggingConfigurable):
             await record_status(live.recorder, interrupted(why), self._clock)
         finally:
             await self._release(live)
+        with about(run):
+            tell_ended(live.feed.run, run)
         return live.feed.run
 
     def _reserve(self, run: Run) -> LiveRun:
@@ -421,7 +425,7 @@ class RunManager(LoggingConfigurable):
     async def _enqueue(self, live: LiveRun, agent: Agent, turn: Turn) -> Run:
         live.recorder.start()
         await self._record_queued(live, turn)
-        live.task = asyncio.create_task(self._live_out(live, agent, turn), name=f"live run {live.feed.run.id}")
+        self._begin(live, agent, turn)
         return live.feed.run
 
     async def _record_queued(self, live: LiveRun, turn: Turn) -> None:
@@ -432,12 +436,17 @@ class RunManager(LoggingConfigurable):
             EventType.STATUS, payload, status=RunStatus.QUEUED, error=None, finished_at=None, result=None
         )
         await live.recorder.drain()
+        with about(live.feed.run):
+            tell_queued(live.feed.run, resumed=turn.resume)
+
+    def _begin(self, live: LiveRun, agent: Agent, turn: Turn | None) -> None:
+        with about(live.feed.run):
+            live.task = asyncio.create_task(self._live_out(live, agent, turn), name=f"live run {live.feed.run.id}")
 
     async def _live_out(self, live: LiveRun, agent: Agent, turn: Turn | None) -> None:
         """The whole life of a run from the queue to its end; without a turn it begins at rest. Owns the run's place,
         recorder and feed."""
-        run_id = live.feed.run.id
-        used_before = live.feed.run.usage
+        before = live.feed.run
         try:
             try:
                 while True:
@@ -460,11 +469,12 @@ class RunManager(LoggingConfigurable):
                 await live.gate.close()
                 await record_status(live.recorder, Outcome.failed(error.code, error.message), self._clock)
         except Exception as error:
-            log.error("run %s: it could not be brought to its end", run_id, exc_info=error)
+            failed(log, "a run could not be brought to its end", error)
         finally:
             await self._release(live)
             if live.feed.run.status.is_final:
-                metrics.count_end(live.feed.run, used_before)
+                metrics.count_end(live.feed.run, before.usage)
+                tell_ended(live.feed.run, before)
 
     async def _rest(self, live: LiveRun, agent: Agent) -> Turn:
         """Wait, without a process, until a person has decided about all calls; gives how to go on."""
@@ -514,6 +524,7 @@ class RunManager(LoggingConfigurable):
         if live.stopped is not None:
             execution.stop(live.stopped)
         try:
+            tell_started(run, agent)
             await live.recorder.add(
                 EventType.STATUS,
                 {"status": RunStatus.RUNNING.value},

@@ -12,6 +12,7 @@ from ..ids import Clock
 from ..models import Delta, Event, EventType, Run, RunChanges
 from ..store import AgentStore
 from .feed import RunFeed
+from .logs import about
 from .retries import until_stored
 
 T = TypeVar("T")
@@ -45,7 +46,8 @@ class Recorder:
         return self._feed.run
 
     def start(self) -> None:
-        self._writer = asyncio.create_task(self._write(), name=f"record {self.run.id}")
+        with about(self.run):
+            self._writer = asyncio.create_task(self._write(), name=f"record {self.run.id}")
 
     async def stop(self) -> None:
         """Give up what is not stored yet; `drain` first to keep it."""
@@ -77,7 +79,7 @@ class Recorder:
 
     async def persist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call of the store that bears to be made again, as often as it takes while the store is away."""
-        return await until_stored(call, f"run {self.run.id}", self._on_trouble)
+        return await until_stored(call, self._on_trouble)
 
     async def drain(self) -> None:
         """Wait until all that was added is stored. Raises the store's error when it refused for good."""

@@ -12,9 +12,10 @@ from typing import Any
 
 from jupyter_core.application import NoStart
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Bool, Unicode, default
+from traitlets import Bool, Enum, Unicode, default
 
 from ..errors import AgentsError
+from ..runtime import logs
 from ..runtime.cli import config_folder
 from ..runtime.manager import RunManager
 from ..runtime.metrics import measured
@@ -58,6 +59,12 @@ class AgentsApp(ExtensionApp):
         "$CLAUDE_CONFIG_DIR), where the terminal's `claude` finds them, kept in step both ways. Without it files there "
         "are left alone.",
     ).tag(config=True)
+    log_style = Enum(
+        ["text", "json"],
+        "text",
+        help="How the server's log is written once this extension is there: `text`, with ids and figures as key=value "
+        "at the end of a line, or `json`, one object a line for a collector of logs.",
+    ).tag(config=True)
 
     @default("owner")
     def _default_owner(self) -> str:
@@ -78,6 +85,9 @@ class AgentsApp(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Make the workspace; it is opened when the event loop runs."""
+        assert self.serverapp is not None  # noqa: S101 - Jupyter Server has linked it before it asks for settings
+        for log in (self.serverapp.log, self.log):
+            logs.install(log, self.log_style)
         state = Path(self.state_dir)
         store = kept = measured(SQLiteStore(state / "agents.db"))
         files: SubagentFiles | None = None
@@ -95,7 +105,6 @@ class AgentsApp(ExtensionApp):
         self._workspace = Workspace(store, make_manager, owner=self.owner, state=state, files=files)
         self.settings["jupyterhub_agents"] = self._workspace
         # A run that works, or waits for its turn, is activity: the culler spares its workspace.
-        assert self.serverapp is not None  # noqa: S101 - Jupyter Server has linked it before it asks for settings
         activity.install(self.serverapp.web_app, is_busy=[self._has_unfinished_runs])
 
     def initialize_handlers(self) -> None:

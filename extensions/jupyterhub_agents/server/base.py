@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
@@ -16,9 +17,12 @@ from tornado import web
 from .. import errors
 from ..errors import AgentsError, InvalidInput, TooLarge
 from ..models import Model
+from ..runtime.logs import failed
 from ..runtime.manager import RunManager
 from ..store import AgentStore
 from .workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of a request's body. The longest that makes sense is a prompt of a million characters."""
@@ -131,9 +135,12 @@ class AgentsHandler(ExtensionHandlerMixin, APIHandler):
         return errors.body(status, code, message)
 
     def log_exception(self, *exc_info: Any) -> None:
-        """What people are told is no news for the log; what is not theirs is."""
-        if not isinstance(exc_info[1], AgentsError | ValidationError):
+        """What people are told is no news for the log; what is not theirs is, without the words of the request."""
+        error = exc_info[1]
+        if isinstance(error, web.HTTPError):
             super().log_exception(*exc_info)
+        elif not isinstance(error, AgentsError | ValidationError):
+            failed(log, f"{self.request.method} {self.request.path} failed", error)
 
 
 class UnknownPathHandler(AgentsHandler):

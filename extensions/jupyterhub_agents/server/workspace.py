@@ -45,8 +45,8 @@ class Workspace:
             await self._store.open()
             manager = self._make_manager()
             if alone:
-                for run_id in await manager.start_up():
-                    log.info("run %s was left unfinished; it is interrupted now and can be resumed", run_id)
+                # Each is told of in the log as a run that ended.
+                await manager.start_up()
                 if self.files is not None:
                     self.files.start()
             else:
