@@ -160,6 +160,12 @@ class Writer:
         self._file.write(json.dumps({"kind": kind, "value": value}, ensure_ascii=False).encode() + b"\n")
 
 
+def owner_of(path: Path) -> str:
+    """Whose things were exported to a file. Raises InvalidInput, OSError."""
+    with path.open("rb") as file:
+        return _header(path, _lines(path, file)).owner
+
+
 def read(path: Path, owner: str, tally: Tally) -> Generator[list[Item]]:
     """The items of a file as `owner`'s, some at a time, counted in `tally`. Raises InvalidInput, at the latest at the
     end, for a file that is not whole and unaltered; OSError when it cannot be read."""
@@ -203,7 +209,7 @@ def _lines(path: Path, file: Iterable[bytes]) -> Iterator[tuple[int, int, str, A
         yield number, len(line), kind, value
 
 
-def _header(path: Path, lines: Iterator[tuple[int, int, str, Any]]) -> None:
+def _header(path: Path, lines: Iterator[tuple[int, int, str, Any]]) -> Header:
     try:
         _, _, kind, value = next(lines)
         if kind != "header" or value["format"] != Header.model_fields["format"].default:
@@ -216,7 +222,7 @@ def _header(path: Path, lines: Iterator[tuple[int, int, str, Any]]) -> None:
             f"format {VERSION}: upgrade jupyterhub-agents, or export again with this version."
         )
     try:
-        Header.model_validate(value)
+        return Header.model_validate(value)
     except ValidationError as error:
         raise _damaged(path, 1) from error
 

@@ -76,6 +76,15 @@ async def load(store: AgentStore, owner: str, path: Path, *, progress: Progress 
     return stored
 
 
+async def inspect(path: Path, *, progress: Progress | None = None) -> tuple[str, End]:
+    """Whose things a file has, and its counts and digest, once all of it was checked. Raises InvalidInput."""
+    try:
+        owner = await _in_thread(exchange.owner_of, path)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
+    return owner, await _each(path, owner, _ignore, partial(_tell, progress, "checking"))
+
+
 async def digest(store: AgentStore, owner: str, *, progress: Progress | None = None) -> End:
     """The counts and the digest that an export of `owner` would have now."""
     tally = exchange.Tally()
