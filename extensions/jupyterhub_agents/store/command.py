@@ -58,7 +58,7 @@ class Progress(AbstractContextManager["Progress"]):
     """Says what is being done to `owner`'s things and how far it is, from the first second on."""
 
     def __init__(self, owner: str) -> None:
-        self._owner = owner
+        self.owner = owner
         self._console = Console(stderr=True)
         self._status: Status | None = None
         self._next = time.monotonic() + QUIET_S
@@ -66,7 +66,7 @@ class Progress(AbstractContextManager["Progress"]):
     def __call__(self, doing: str, counts: Counts) -> None:
         if time.monotonic() < self._next:
             return
-        text = f"{self._owner}: {doing}, {in_words(counts)}"
+        text = f"{self.owner}: {doing}, {in_words(counts)}"
         if not self._console.is_terminal:
             self._next = time.monotonic() + LINE_S
             click.echo(text, err=True)
@@ -158,6 +158,7 @@ async def import_(target: str, owner: str | None, file: Path) -> int:
     """Store everything of a FILE, and verify it there. One that was interrupted goes on when it is repeated."""
     with Progress(owner or str(file)) as progress:
         name, written = await transfer.inspect(file, progress=progress)
+        progress.owner = owner or name
         async with store_at(target) as store:
             stored = await transfer.load(store, owner or name, file, progress=progress)
     tell(str(file), name, written)
