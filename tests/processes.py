@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import psutil
 
 
@@ -14,6 +16,15 @@ class Family:
     def __call__(self) -> list[psutil.Process]:
         mine = [child for child in psutil.Process().children() if child.pid not in self._before]
         return [process for child in mine for process in (child, *_under(child))]
+
+    def commands(self) -> list[str]:
+        """Their command lines, as anybody on the machine can read them."""
+        found = []
+        for process in self():
+            # One that is ending has none any more.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(" ".join(process.cmdline()))
+        return found
 
 
 def _under(process: psutil.Process) -> list[psutil.Process]:

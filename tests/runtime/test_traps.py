@@ -177,7 +177,7 @@ async def test_an_mcp_servers_secrets_are_in_no_process_list_and_no_file_is_left
         await bench.agent(tools=["Bash(*)"], mcp_servers=servers, instructions="My secret is canary-0815.")
         run = await bench.start("work")
         await bench.seen(run, "time.sleep")
-        commands = [" ".join(process.cmdline()) for process in below()]
+        commands = below.commands()
         assert any("--mcp-config" in command for command in commands)
         assert not any(secret in command for command in commands)
         files = list((bench.manager.state / "runs").rglob("*"))

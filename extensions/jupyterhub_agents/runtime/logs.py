@@ -23,6 +23,8 @@ SDK = "claude_agent_sdk"
 
 _run: ContextVar[Mapping[str, str]] = ContextVar("run")
 
+_IDS = ("run_id", "owner", "agent_id")
+
 _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color", "end_color"}
 """What logging itself, and the formatters of traitlets and Tornado, keep in a record."""
 
@@ -30,7 +32,7 @@ _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "col
 @contextmanager
 def about(run: Run) -> Iterator[None]:
     """What is logged within is about this run."""
-    token = _run.set({"run_id": run.id, "owner": run.owner, "agent_id": run.agent_id})
+    token = _run.set(dict(zip(_IDS, (run.id, run.owner, run.agent_id), strict=True)))
     try:
         yield
     finally:
@@ -54,8 +56,9 @@ def add_run(record: logging.LogRecord) -> bool:
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What was given to the record beside its message."""
-    return {name: value for name, value in vars(record).items() if name not in _OWN}
+    """What was given to the record beside its message, the run's ids first."""
+    given = {name: value for name, value in vars(record).items() if name not in _OWN}
+    return {name: given[name] for name in (*_IDS, *given) if name in given}
 
 
 class TextFormatter(logging.Formatter):
@@ -83,10 +86,10 @@ def _value(value: object) -> str:
 def json_formatter() -> logging.Formatter:
     """Each record as an object with time, level, logger, message and the fields."""
     return JsonFormatter(
-        "{asctime}{levelname}{name}{message}",
+        "{levelname}{name}{message}",
         style="{",
-        datefmt="%Y-%m-%dT%H:%M:%S%z",
-        rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        timestamp="time",
+        rename_fields={"levelname": "level", "name": "logger"},
         reserved_attrs=sorted(_OWN),
     )
 
