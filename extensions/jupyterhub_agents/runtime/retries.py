@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 async def until_stored(call: Callable[[], Awaitable[T]], on_trouble: Callable[[str], None]) -> T:
-    """The answer of `call`, made as often as it takes while the store is away. `on_trouble` is told why nothing is stored,
-    and an empty text when that is over. A call whose answer was lost is made again, so it must bear that. Other errors
-    are the caller's."""
+    """The answer of `call`, made as often as it takes while the store is away. `on_trouble` is told why nothing is
+    stored, and an empty text when that is over. A call whose answer was lost is made again, so it must bear that. Other
+    errors are the caller's."""
     attempt = 0
     while True:
         try:
