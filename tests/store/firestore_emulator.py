@@ -1,6 +1,6 @@
 """Google's Firestore emulator as a child process, and a relay in front of it that can be cut.
 
-There is no second choice: @firestore-emulator/server of npm (0.3.15) fails 17 of the contract's 171 tests, because it
+There is no second choice: @firestore-emulator/server of npm (0.3.15) failed 17 of the 171 tests of the contract: it
 does not hold a write to the time that it saw the document, knows no ListDocuments, and orders and cuts out fields in
 its own way.
 

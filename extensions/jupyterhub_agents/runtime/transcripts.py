@@ -121,6 +121,7 @@ class Mirror(Transcripts):
                 await asyncio.sleep(PAUSE_S)
             else:
                 self._behind.discard(key)
+                self._newest[key] = await asyncio.to_thread(_last_uuid, self._file(key))
 
     def _file(self, key: TranscriptKey) -> Path:
         return _file(self._projects, key)
