@@ -35,10 +35,11 @@ class AsyncAgentClient:
         workspace_url: str | None = None,
         token: str | None = None,
         user: str | None = None,
+        socket: str | None = None,
         trigger: Trigger | None = None,
         patience_s: float = 120.0,
     ) -> None:
-        self._place = discovery.find(hub_url, workspace_url=workspace_url, token=token, user=user)
+        self._place = discovery.find(hub_url, workspace_url=workspace_url, token=token, user=user, socket=socket)
         self._trigger = trigger or discovery.trigger_here()
         self._patience_s = patience_s
         self._client: httpx.AsyncClient | None = None
@@ -201,7 +202,9 @@ class AsyncAgentClient:
 
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
-            self._client = httpx.AsyncClient(**protocol.http_options(self._place))
+            uds = discovery.socket_of(self._place)
+            transport = httpx.AsyncHTTPTransport(uds=uds) if uds else None
+            self._client = httpx.AsyncClient(**protocol.http_options(self._place), transport=transport)
         return self._client
 
 

@@ -7,13 +7,16 @@ The only place of the client that reads environment variables. In order:
    and which kernels and terminals inherit (JupyterHub's documentation, "Services", environment variables);
 3. otherwise the files in which running Jupyter servers say where they are (`jpserver-PID.json` in Jupyter's
    runtime folder, as `jupyter server list` reads them): the one that started this kernel or terminal, else the
-   only one there is.
+   only one there is;
+4. and when these give no server with a token: the door, the unix socket of the workspace of this home, which the
+   browser terminal and what agents run find by AGENTS_DOOR or in its usual place.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket as sockets
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +30,11 @@ from .errors import NoWorkspace
 
 TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # noqa: S105 -- a variable's name
 _ANY_ADDRESS = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- read
+DOOR_VARIABLE = "AGENTS_DOOR"
+"""Where the file is that says where the workspace's socket is, when not in its usual place."""
+DOOR_URL = "http://workspace.socket/"
+"""What stands for the socket in messages and in the requests' Host."""
+CONNECT_S = 1.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -36,6 +44,8 @@ class Workspace:
 
     url: str
     token: str = field(default="", repr=False)
+    socket: str | None = None
+    """The unix socket to go by instead of the address's host and port."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -44,7 +54,7 @@ class Workspace:
     @property
     def is_local(self) -> bool:
         """Whether the way there stays on this machine, where no proxy has a place."""
-        return urlsplit(self.url).hostname in _LOOPBACK
+        return self.socket is not None or urlsplit(self.url).hostname in _LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -69,10 +79,14 @@ def find(
     workspace_url: str | None = None,
     token: str | None = None,
     user: str | None = None,
+    socket: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Workspace | Hub:
-    """The workspace, or the hub to ask for it. Raises NoWorkspace, and InvalidInput for a malformed argument."""
+    """The workspace, or the hub to ask for it. `socket` is a unix socket, or a file that has the path of one.
+    Raises NoWorkspace, and InvalidInput for a malformed argument."""
     environ = os.environ if environ is None else environ
+    if socket is not None:
+        return Workspace(DOOR_URL, socket=_socket(Path(socket)))
     given = token if token is not None else environ.get(TOKEN_VARIABLE)
     given = _checked_token(given) if given else ""
     if workspace_url is not None:
@@ -89,6 +103,11 @@ def find(
         prefix = environ.get("JUPYTERHUB_SERVICE_PREFIX") or urlsplit(service_url).path
         return Workspace(_base_url(urlunsplit((*urlsplit(service_url)[:2], prefix, "", ""))), given)
     return _running_server(environ, token)
+
+
+def socket_of(place: Workspace | Hub) -> str | None:
+    """The unix socket to go by, if any."""
+    return place.socket if isinstance(place, Workspace) else None
 
 
 def trigger_here(environ: Mapping[str, str] | None = None) -> Trigger:
@@ -138,6 +157,9 @@ def _running_server(environ: Mapping[str, str], token: str | None) -> Workspace:
         if str(server["pid"]) == parent or (terminal and _base_url(terminal) == _base_url(server["url"]))
     ]
     candidates = mine or servers
+    one_with_a_token = len(candidates) == 1 and (token or candidates[0].get("token"))
+    if not one_with_a_token and (door := _door(environ)):
+        return Workspace(DOOR_URL, socket=door)
     if not candidates:
         raise NoWorkspace(
             "No workspace was found here. Inside one nothing needs to be said; elsewhere give the hub's "
@@ -150,6 +172,34 @@ def _running_server(environ: Mapping[str, str], token: str | None) -> Workspace:
     server = candidates[0]
     own = server.get("token")
     return Workspace(_base_url(server["url"]), token or (own if isinstance(own, str) else ""))
+
+
+def _door(environ: Mapping[str, str]) -> str | None:
+    """The socket of the workspace of this home, when one listens there."""
+    data = Path(environ.get("XDG_DATA_HOME") or Path(environ.get("HOME") or Path.home(), ".local/share"))
+    place = Path(environ.get(DOOR_VARIABLE) or data / "jupyterhub-agents" / "door")
+    try:
+        path = _socket(place)
+        with sockets.socket(sockets.AF_UNIX) as trial:
+            trial.settimeout(CONNECT_S)
+            trial.connect(path)
+    except (NoWorkspace, OSError):
+        return None
+    return path
+
+
+def _socket(place: Path) -> str:
+    """The unix socket at a path, or the one that the file there names. Raises NoWorkspace."""
+    try:
+        if place.is_socket():
+            return str(place)
+        named = Path(place.read_text(encoding="utf-8").strip())
+        if named.is_socket():
+            return str(named)
+        why = f"it names {str(named)[:200]!r}, where there is none"
+    except (OSError, ValueError) as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else "it is no text"
+    raise NoWorkspace(f"There is no workspace's socket at {place} ({why}). Is the workspace running?")
 
 
 def _servers(folder: Path) -> Iterator[dict[str, Any]]:

@@ -42,10 +42,11 @@ class AgentClient:
         workspace_url: str | None = None,
         token: str | None = None,
         user: str | None = None,
+        socket: str | None = None,
         trigger: Trigger | None = None,
         patience_s: float = 120.0,
     ) -> None:
-        self._place = discovery.find(hub_url, workspace_url=workspace_url, token=token, user=user)
+        self._place = discovery.find(hub_url, workspace_url=workspace_url, token=token, user=user, socket=socket)
         self._trigger = trigger or discovery.trigger_here()
         self._patience_s = patience_s
         self._client: httpx.Client | None = None
@@ -209,7 +210,9 @@ class AgentClient:
 
     def _http(self) -> httpx.Client:
         if self._client is None:
-            self._client = httpx.Client(**protocol.http_options(self._place))
+            uds = discovery.socket_of(self._place)
+            transport = httpx.HTTPTransport(uds=uds) if uds else None
+            self._client = httpx.Client(**protocol.http_options(self._place), transport=transport)
         return self._client
 
 

@@ -21,6 +21,7 @@ from ..runtime.manager import RunManager
 from ..runtime.metrics import measured
 from ..store.sqlite import SQLiteStore
 from . import activity
+from .door import Door, pointer
 from .routes import tornado_handlers
 from .subagent_files import SubagentFiles, noticed
 from .terminal.entry import terminal
@@ -102,8 +103,11 @@ class AgentsApp(ExtensionApp):
             return manager
 
         self._watching: asyncio.Task[None] | None = None
+        self._opening_door: asyncio.Task[None] | None = None
+        self._door: Door | None = None
         self._workspace = Workspace(store, make_manager, owner=self.owner, state=state, files=files)
         self.settings["jupyterhub_agents"] = self._workspace
+        terminal().door = pointer(state)
         # A run that works, or waits for its turn, is activity: the culler spares its workspace.
         activity.install(self.serverapp.web_app, is_busy=[self._has_unfinished_runs])
 
@@ -117,6 +121,7 @@ class AgentsApp(ExtensionApp):
         """Open the store, now that the event loop runs. One that cannot be opened is tried again on request."""
         self._stop_in_order_on_sigint()
         self._watching = asyncio.create_task(self._watch_terminal(), name="look when the terminal was typed into")
+        self._opening_door = asyncio.create_task(self._open_door(), name="open the door")
         try:
             await self._workspace.open()
         except AgentsError as error:
@@ -124,10 +129,25 @@ class AgentsApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Stop all runs and close the store."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        tasks = [task for task in (self._watching, self._opening_door) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._door is not None:
+            await self._door.close()
         await self._workspace.close()
+
+    async def _open_door(self) -> None:
+        """Open the door as soon as this is known to be the home's first server."""
+        await self._workspace.opened.wait()
+        if not self._workspace.is_first:
+            return
+        assert self.serverapp is not None  # noqa: S101 - Jupyter Server has linked it before it starts it
+        self._door = Door(self.serverapp.web_app.settings, owner=self.owner, state=Path(self.state_dir))
+        try:
+            await self._door.open()
+        except OSError as error:
+            self.log.error("Programs of this workspace without a token cannot use agents: no socket (%s)", error)
 
     async def _watch_terminal(self) -> None:
         """Typing into the terminal is activity; that it is open is none, so jupyter-server-proxy counts nothing."""

@@ -62,16 +62,7 @@ class AgentsHandler(ExtensionHandlerMixin, APIHandler):
 
     def body(self, model: type[M]) -> M:
         """The request's JSON body as a `model`. Raises InvalidInput, TooLarge."""
-        raw = self.request.body
-        if len(raw) > MAX_BODY:
-            raise TooLarge(f"The body has {len(raw)} bytes; at most {MAX_BODY} are taken.")
-        try:
-            data = json.loads(raw) if raw.strip() else {}
-        except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"The body is not JSON ({error}). Send a JSON object.") from error
-        if not isinstance(data, dict):
-            raise InvalidInput(f"The body is a JSON {_json_kind(data)}. Send a JSON object.")
-        return validated(model, data)
+        return parsed(model, self.request.body)
 
     def query(self, model: type[M]) -> M:
         """The query's arguments as a `model`. Raises InvalidInput for unknown or wrong ones."""
@@ -149,6 +140,19 @@ class UnknownPathHandler(AgentsHandler):
     async def prepare(self) -> None:  # type: ignore[override]  # APIHandler's is a coroutine; Tornado's stub is not
         await super().prepare()
         raise web.HTTPError(404)
+
+
+def parsed(model: type[M], raw: bytes | str) -> M:
+    """JSON as a `model`. Raises InvalidInput, TooLarge."""
+    if len(raw) > MAX_BODY:
+        raise TooLarge(f"The body has {len(raw)} bytes; at most {MAX_BODY} are taken.")
+    try:
+        data = json.loads(raw) if raw.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"The body is not JSON ({error}). Send a JSON object.") from error
+    if not isinstance(data, dict):
+        raise InvalidInput(f"The body is a JSON {_json_kind(data)}. Send a JSON object.")
+    return validated(model, data)
 
 
 def validated(model: type[M], data: Mapping[str, Any]) -> M:

@@ -33,6 +33,7 @@ class Workspace:
         self._opening = asyncio.Lock()
         self._lock_fd: int | None = None
         self._closed = False
+        self.opened = asyncio.Event()
 
     async def open(self) -> None:
         """Open the store and take care of runs that were left. Raises StoreUnavailable."""
@@ -52,6 +53,7 @@ class Workspace:
             else:
                 log.warning("another server works in this home: runs that it left unfinished stay as they are")
             self._manager = manager
+            self.opened.set()
 
     async def ready(self) -> RunManager:
         """The manager of the runs. Raises StoreUnavailable."""
@@ -59,6 +61,11 @@ class Workspace:
             await self.open()
         assert self._manager is not None  # noqa: S101 - open() sets it or raises
         return self._manager
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the first server of the home: it alone speaks for what the home has one of."""
+        return self._lock_fd is not None
 
     @property
     def manager(self) -> RunManager | None:

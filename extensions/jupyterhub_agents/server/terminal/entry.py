@@ -12,25 +12,22 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 from simpervisor import atexitasync  # type: ignore[import-untyped]  # it publishes no types
 
 from ...errors import RuntimeUnavailable
 from ...runtime.cli import REAPER, cli_environment, find_cli
+from ..folders import make_folder, remove_left_folders
 from .last_input import LastInput
 
 NAME = "claude-code"
 TITLE = "Claude Code"
 FOLDER_PREFIX = "agents-terminal-"
-LONGEST_FOLDER = 80
-"""Characters. The path of a unix socket holds 107 bytes, 103 on macOS (unix(7)), and a file name follows."""
 START_LIMIT_S = 20.0
 STOP_GRACE_S = 0.5
 
@@ -40,9 +37,11 @@ class Terminal:
     which is removed when the server ends."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        remove_left_folders()
+        remove_left_folders(FOLDER_PREFIX)
         self.notice = environ.get("JUPYTERHUB_AGENTS_NOTICE", "")
-        self.folder = make_folder()
+        self.door: Path | None = None
+        """The file that says where the agents API is for programs without a token; set before the first start."""
+        self.folder = make_folder(FOLDER_PREFIX)
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self._last_input = LastInput(self.folder / "tmux.sock")
 
@@ -74,6 +73,8 @@ class Terminal:
             launch += ["--claude", str(find_cli())]
         if self.notice:
             launch += ["--notice", self.notice]
+        if self.door is not None:
+            launch += ["--door", str(self.door)]
         return [literal(word) for word in (sys.executable, "-IS", str(REAPER), sys.executable, *launch)]
 
     def environment(self) -> dict[str, str]:
@@ -124,21 +125,3 @@ def stop_proxied_processes() -> None:
     for stop in tuple(atexitasync._handlers):
         with suppress(ProcessLookupError, RuntimeError):
             stop(signal.SIGTERM)
-
-
-def make_folder() -> Path:
-    """A new private folder, with a path short enough for sockets."""
-    parent = tempfile.gettempdir()
-    if len(parent) + 30 > LONGEST_FOLDER:
-        parent = "/tmp"  # noqa: S108 - mkdtemp makes a folder of mode 0700 that did not exist
-    return Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-", dir=parent))
-
-
-def remove_left_folders() -> None:
-    """Remove the folders of servers that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        with suppress(OSError):
-            pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
-            mine = folder.is_dir() and not folder.is_symlink() and folder.lstat().st_uid == os.getuid()
-            if mine and pid.isdigit() and not psutil.pid_exists(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
