@@ -20,6 +20,9 @@ MAX_TOOLS = 200
 MAX_MESSAGE = 10_000
 """Characters of what a person says with a decision."""
 
+CONVERSATION_MARK = "jupyterhub-agents-conversation"
+"""The front matter that marks an agent which people speak with about their agents."""
+
 
 class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=False)
@@ -98,6 +101,11 @@ class AgentSpec(Model):
         default_factory=dict, max_length=100,
         description="Fields of its Claude Code subagent file that mean nothing here, kept for its export.",
     )  # fmt: skip
+
+    @property
+    def leads_conversations(self) -> bool:
+        """People speak with it about their agents: its runs get the tools to make, change and run them."""
+        return self.front_matter.get(CONVERSATION_MARK) is True
 
 
 class Agent(AgentSpec):

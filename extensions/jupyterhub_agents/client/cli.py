@@ -50,13 +50,14 @@ def with_client(command: F) -> F:
     @click.option("--hub", metavar="URL", help="A hub; its token is read from JUPYTERHUB_API_TOKEN.")
     @click.option("--user", metavar="NAME", help="Whose workspace on that hub; else the token's owner's.")
     @click.option("--workspace", metavar="URL", help="A single-user server, instead of a hub.")
+    @click.option("--socket", metavar="PATH", help="A workspace's unix socket, or the file that names it.")
     @functools.wraps(command)
-    def wrapper(hub: str | None, user: str | None, workspace: str | None, **arguments: Any) -> Any:
+    def wrapper(hub: str | None, user: str | None, workspace: str | None, socket: str | None, **arguments: Any) -> Any:
         from ..models import Trigger
         from .sync import AgentClient
 
         try:
-            with AgentClient(hub, workspace_url=workspace, user=user, trigger=Trigger.CLI) as client:
+            with AgentClient(hub, workspace_url=workspace, user=user, socket=socket, trigger=Trigger.CLI) as client:
                 return command(client, **arguments)
         except AgentsError as error:
             from .transcript import clean
@@ -364,6 +365,33 @@ def export(client: AgentClient, agent_ids: tuple[str, ...], to: Path | None, for
         console.say(str(outcome), problem=outcome.failed)
     if any(outcome.failed for outcome in outcomes):
         sys.exit(EXIT_INPUT)
+
+
+@cli.command()
+@click.option("--hub", metavar="URL", help="A hub; its token is read from JUPYTERHUB_API_TOKEN.")
+@click.option("--user", metavar="NAME", help="Whose workspace on that hub; else the token's owner's.")
+@click.option("--workspace", metavar="URL", help="A single-user server, instead of a hub.")
+@click.option("--socket", metavar="PATH", help="A workspace's unix socket, or the file that names it.")
+def mcp(hub: str | None, user: str | None, workspace: str | None, socket: str | None) -> None:
+    """Serve agents to an MCP client, such as Claude Code, over standard input and output."""
+    import asyncio
+
+    from ..models import Trigger
+    from .aio import AsyncAgentClient
+
+    try:
+        from .mcp import serve
+    except ImportError as error:
+        how = "pip install 'jupyterhub-agents[workspace]'"
+        raise Refused(f"This takes the package mcp ({error}). Install it: {how}") from error
+    # Looked for at each first call, not now: Claude Code may start this before the workspace is ready.
+    asyncio.run(
+        serve(
+            lambda: AsyncAgentClient(
+                hub, workspace_url=workspace, user=user, socket=socket, trigger=Trigger.CONVERSATION
+            )
+        )
+    )
 
 
 def exit_code(run: Run, stopped_here: bool) -> int:
