@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from .execution import Execution, Stop, record_status
 from .feed import RunFeed, StreamItem, stored
 from .lifecycle import tell_ended, tell_queued, tell_started
 from .logs import about, failed
-from .options import PrivateFiles, SessionChoice, options_for
+from .options import PrivateFiles, RunExtras, SessionChoice, options_for
 from .outcome import Outcome, interrupted
 from .recorder import Recorder
 from .session import ClaudeSession
@@ -132,6 +132,8 @@ class RunManager(LoggingConfigurable):
         self._places = asyncio.Semaphore(self.max_running)
         self._closing = False
         self._troubles: dict[str, str] = {}
+        self.extras: Callable[[Agent], RunExtras | None] = lambda agent: None
+        """What runs of an agent get besides what it says; asked anew for each CLI that is started."""
         metrics.UNFINISHED.set_function(lambda: self.unfinished)
         metrics.CLI_PROCESSES.set_function(lambda: self.working)
 
@@ -239,7 +241,9 @@ class RunManager(LoggingConfigurable):
             await self.store.create_run(run)
             if before is not None:
                 await self._restore_session(run, agent)
-            return await self._enqueue(live, agent, Turn(run.prompt, resume=before is not None))
+            # The run before may have been stopped before it came to a session.
+            resumable = before is not None and await asyncio.to_thread(has_session, self._config_folder, run.session_id)
+            return await self._enqueue(live, agent, Turn(run.prompt, resume=resumable))
         except BaseException:
             await self._release(live)
             raise
@@ -585,5 +589,6 @@ class RunManager(LoggingConfigurable):
             managed_settings=self.managed_settings,
             rules=rules,
             files=files,
+            extras=self.extras(agent),
         )
         return ClaudeSession(options), files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -33,6 +33,15 @@ class SessionChoice:
 
     id: str
     resume: bool
+
+
+@dataclass(frozen=True)
+class RunExtras:
+    """What a run gets besides what its agent says: MCP servers by name, in the place of the agent's own of that name,
+    and tools that it may use without asking. Nothing of it is stored."""
+
+    mcp_servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    allowed_tools: Sequence[str] = ()
 
 
 def base_tools(rules: Sequence[str]) -> list[str]:
@@ -76,8 +85,11 @@ def options_for(
     managed_settings: Mapping[str, Any],
     rules: Sequence[str],
     files: PrivateFiles,
+    extras: RunExtras | None = None,
 ) -> ClaudeAgentOptions:
     """The SDK's options for a run of `agent` in `directory`. `rules` allow calls besides the agent's own."""
+    extras = extras or RunExtras()
+    mcp_servers = {**agent.mcp_servers, **extras.mcp_servers}
     extra_args: dict[str, str | None] = {}
     if session.resume:
         # Not the SDK's `resume`: with a session store that moves the session into a temporary folder.
@@ -87,18 +99,20 @@ def options_for(
     if managed_settings:
         # Claude Code lets no other settings, mode or rule loosen these.
         extra_args["managed-settings"] = json.dumps(managed_settings)
-    allowed = [*agent.allowed_tools, *allowing_rules(agent.tools or []), *rules]
+    allowed = [*agent.allowed_tools, *allowing_rules(agent.tools or []), *rules, *extras.allowed_tools]
     # Not as an argument: a rule may hold what separates rules there.
     settings = files.write("settings.json", json.dumps({"permissions": {"allow": allowed}})) if allowed else None
     return ClaudeAgentOptions(
         # Without a preset the SDK sends an empty system prompt, and the CLI is Claude Code no more.
-        system_prompt={"type": "preset", "preset": "claude_code"},
+        # Without a snapshot: a session that goes on would keep the instructions it began with (2.1.329), and not take
+        # those that the person has changed since.
+        system_prompt={"type": "preset", "preset": "claude_code", "snapshot": False},
         extra_args=extra_args,
         tools=None if agent.tools is None else base_tools(agent.tools),
         disallowed_tools=list(agent.disallowed_tools),
         permission_mode=agent.permission_mode.value,
         settings=settings,
-        mcp_servers=files.write("mcp.json", json.dumps({"mcpServers": agent.mcp_servers})) if agent.mcp_servers else {},
+        mcp_servers=files.write("mcp.json", json.dumps({"mcpServers": mcp_servers})) if mcp_servers else {},
         # A project's settings and MCP file can start programs: they count only where the site allows it.
         setting_sources=list(setting_sources),
         strict_mcp_config=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import getpass
 import os
 import signal
@@ -21,6 +22,7 @@ from ..runtime.manager import RunManager
 from ..runtime.metrics import measured
 from ..store.sqlite import SQLiteStore
 from . import activity
+from .assistant import extras
 from .door import Door, pointer
 from .routes import tornado_handlers
 from .subagent_files import SubagentFiles, noticed
@@ -100,6 +102,7 @@ class AgentsApp(ExtensionApp):
         def make_manager() -> RunManager:
             manager = RunManager(store, owner=self.owner, home=Path(self.home), state=state, parent=self)
             manager.notice = manager.notice or self.notice
+            manager.extras = functools.partial(extras, door=pointer(state))
             return manager
 
         self._watching: asyncio.Task[None] | None = None

@@ -19,7 +19,7 @@ from ..models import (
     RunCreate,
     RunResume,
 )
-from . import agents, approvals, events, health, runs
+from . import agents, approvals, conversation, events, health, runs
 from .base import AgentsHandler, UnknownPathHandler
 
 
@@ -102,6 +102,12 @@ ROUTES = (
     }),
     Route("api/approvals/{id}/decide", approvals.DecideHandler, {
         "post": Operation("Allow or deny a tool call that waits", Approval, body=ApprovalDecision, errors=(404, 409)),
+    }),
+    Route("api/conversation", conversation.ConversationHandler, {
+        "get": Operation("The newest turn of a conversation", conversation.Answer,
+                         query=conversation.ConversationQuery, errors=(404,)),
+        "post": Operation("Say something to the assistant", conversation.Answer, body=conversation.Message,
+                          errors=(404, 409, 429)),
     }),
     Route("api/agents-health", health.HealthHandler, {
         "get": Operation("How the workspace is", health.Health, errors=(503,)),
