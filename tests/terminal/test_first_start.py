@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from jupyterhub_agents.server.mcp_server import is_ours, mcp_server
 from jupyterhub_agents.server.terminal.first_start import prepare
 
 KEY = "sk-ant-a-key-that-is-longer-than-twenty"
@@ -62,3 +67,36 @@ def test_a_lock_that_stays_does_not_hold_up_for_long(tmp_path: Path) -> None:
     prepare(tmp_path, {})
     assert (tmp_path / ".claude.json").exists()
     assert (tmp_path / ".claude.json.lock").exists()
+
+
+def server(python: str) -> dict[str, Any]:
+    return {
+        "type": "stdio",
+        "command": python,
+        "args": ["-P", "-m", "jupyterhub_agents.client", "mcp", "--socket", "x"],
+    }
+
+
+def test_the_server_for_agents_is_noted_for_every_claude_and_follows_its_python(tmp_path: Path) -> None:
+    path = tmp_path / ".claude.json"
+    path.write_text(json.dumps({"mcpServers": {"other": {"command": "other"}}}))
+    for python in ("/old/python", "/new/python"):
+        prepare(tmp_path, {}, server(python))
+        assert json.loads(path.read_text())["mcpServers"] == {
+            "other": {"command": "other"},
+            "agents": server(python),
+        }
+
+
+@pytest.mark.parametrize("own", [{"command": "mine", "args": []}, {"type": "http", "url": "https://x"}, None, "odd"])
+def test_a_server_that_a_person_named_agents_stays(tmp_path: Path, own: Any) -> None:
+    path = tmp_path / ".claude.json"
+    path.write_text(json.dumps({"mcpServers": {"agents": own}}))
+    prepare(tmp_path, {}, server("/some/python"))
+    expected = server("/some/python") if own is None else own
+    assert json.loads(path.read_text())["mcpServers"] == {"agents": expected}
+
+
+def test_the_definition_starts_this_python_at_the_door(tmp_path: Path) -> None:
+    assert is_ours(mcp_server(tmp_path / "door"))
+    assert mcp_server(tmp_path / "door")["command"] == sys.executable

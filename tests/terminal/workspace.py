@@ -114,14 +114,15 @@ class Terminal:
 
 
 @contextmanager
-def workspace(place: Path, path: str, environ: Mapping[str, str] | None = None) -> Iterator[Workspace]:
+def workspace(
+    place: Path, path: str, environ: Mapping[str, str] | None = None, *, with_agents: bool = False
+) -> Iterator[Workspace]:
     home = place / "home"
     settings = place / "settings"
     for folder in (home, settings, place / "runtime"):
         folder.mkdir()
-    config = {
-        "ServerApp": {"jpserver_extensions": {**dict.fromkeys(EXTENSIONS_OFF, False), "jupyter_server_proxy": True}}
-    }
+    extensions = {**dict.fromkeys(EXTENSIONS_OFF, False), "jupyter_server_proxy": True}
+    config = {"ServerApp": {"jpserver_extensions": extensions | {"jupyterhub_agents": with_agents}}}
     (settings / "jupyter_server_config.json").write_text(json.dumps(config))
     log = place / "server.log"
     process = jupyter_process.start(

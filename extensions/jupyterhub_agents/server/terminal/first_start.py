@@ -9,7 +9,8 @@ whether to use the key in ANTHROPIC_API_KEY, with "no" as the default of both. I
   a repository is still asked about;
 - `customApiKeyResponses.approved`: the last 20 characters of keys to use.
 
-Only what is missing is set; an answer that a person gave stays.
+Only what is missing is set; an answer that a person gave stays. The same file has the MCP servers of every `claude` of
+this person (`mcpServers`, the scope "user"): the one for agents is among them, see `with_agents`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from ..mcp_server import SERVER, is_ours
 
 LOCK_LIMIT_S = 2.0
 KEY_END = 20
@@ -49,9 +52,19 @@ def answered(config: dict[str, Any], home: Path, api_key: str | None) -> dict[st
     return answers
 
 
-def prepare(home: Path, environ: Mapping[str, str]) -> None:
-    """Answer the questions in the configuration file of this person. A file that cannot be read or written is
-    left alone: the questions are asked then."""
+def with_agents(config: dict[str, Any], server: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the MCP server for agents. A server that the person named so stays; ours is known by the program
+    that it starts, and is brought up to date, because the path of the Python may have changed."""
+    servers = dict(config.get("mcpServers") or {})
+    there = servers.get(SERVER)
+    if there is not None and not is_ours(there):
+        return config
+    return {**config, "mcpServers": {**servers, SERVER: server}}
+
+
+def prepare(home: Path, environ: Mapping[str, str], mcp_server: dict[str, Any] | None = None) -> None:
+    """Answer the questions in the configuration file of this person, and note the MCP server for agents. A file that
+    cannot be read or written is left alone: the questions are asked then."""
     path = config_file(home, environ)
     with suppress(OSError, ValueError, TypeError, AttributeError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,6 +72,8 @@ def prepare(home: Path, environ: Mapping[str, str]) -> None:
             text = path.read_text(encoding="utf-8") if path.exists() else "{}"
             before = json.loads(text)
             after = answered(before, home.resolve(), environ.get("ANTHROPIC_API_KEY"))
+            if mcp_server is not None:
+                after = with_agents(after, mcp_server)
             if after != before:
                 replace(path, json.dumps(after, indent=2))
 

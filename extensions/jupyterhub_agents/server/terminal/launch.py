@@ -1,6 +1,6 @@
 """The terminal's process: becomes ttyd, or serves a page that says what is missing until it is there.
 
-    python -m jupyterhub_agents.server.terminal.launch --folder FOLDER [--claude PATH] [--notice TEXT]
+    python -m jupyterhub_agents.server.terminal.launch --folder FOLDER [--claude PATH] [--notice TEXT] [--door FILE]
 
 Listens on FOLDER/ttyd.sock, mode 0600. jupyter-server-proxy keeps the process it started, so this one looks again
 at each request for the page and turns into ttyd by exec when it can.
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .. import ttyd
+from ..mcp_server import mcp_server
 from . import first_start
 
 HERE = Path(__file__).parent
@@ -168,11 +169,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--claude")
     parser.add_argument("--notice", default="")
+    parser.add_argument("--door", type=Path, help="the file that says where the agents API's socket is")
     chosen = parser.parse_args(arguments)
     chosen.folder.mkdir(mode=0o700, exist_ok=True)
     (chosen.folder / "ttyd.sock").unlink(missing_ok=True)
     set_environment(chosen.folder, chosen.claude, chosen.notice)
-    first_start.prepare(Path.home(), os.environ)
+    if chosen.door is not None:
+        os.environ["AGENTS_DOOR"] = str(chosen.door)  # for `jupyter agents`, see client/discovery.py
+    first_start.prepare(Path.home(), os.environ, mcp_server(chosen.door) if chosen.door is not None else None)
     try:
         program = find_programs()
     except Missing:
