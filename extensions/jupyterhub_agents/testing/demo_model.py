@@ -18,8 +18,9 @@ from types import FrameType
 
 import click
 
+from . import demo_agents
 from .conversation import Request, ToolResult
-from .demo_language import MAX_PROMPT, Task, parse
+from .demo_language import MAX_PROMPT, parse
 from .demo_skills import SKILLS, Call, Desk, GaveUp, Work
 from .model_server import ModelServer
 from .replies import Reply, say, use
@@ -80,13 +81,21 @@ def _next_call(request: Request) -> Call | str:
 
 def _work(prompt: str, desk: Desk) -> Work:
     """All tasks of a prompt, one after the other; what it returns is the summary."""
-    tasks, strange = parse(prompt) if len(prompt) <= MAX_PROMPT else ([], [])
+    short = len(prompt) <= MAX_PROMPT
+    if short and (about_agents := demo_agents.work(prompt, desk)):
+        try:
+            return (yield from _guarded(about_agents, desk))
+        except GaveUp as end:
+            return str(end)
+    if demo_agents.are_all(desk.tools):
+        return demo_agents.ABILITIES
+    tasks, strange = parse(prompt) if short else ([], [])
     if not tasks:
         return ABILITIES
     done: list[str] = []
     for task in tasks:
         try:
-            done.append((yield from _guarded(task, desk)))
+            done.append((yield from _guarded(SKILLS[task.skill](task, desk), desk)))
         except GaveUp as end:
             done += [str(end), "I stopped here."]
             break
@@ -95,9 +104,8 @@ def _work(prompt: str, desk: Desk) -> Work:
     return "\n\n".join(done)
 
 
-def _guarded(task: Task, desk: Desk) -> Work:
+def _guarded(work: Work, desk: Desk) -> Work:
     """A skill at work, which ends with GaveUp when a tool is missing, is not allowed, or fails."""
-    work = SKILLS[task.skill](task, desk)
     try:
         call = next(work)
         while True:
