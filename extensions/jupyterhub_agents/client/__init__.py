@@ -26,11 +26,13 @@ if TYPE_CHECKING:
         Unreachable,
         WorkspaceNotRunning,
     )
+    from .protocol import Answer
     from .sync import AgentClient, AgentHandle, ApprovalHandle, RunHandle
 
 _HOMES = {
     "AgentClient": "sync",
     "AgentHandle": "sync",
+    "Answer": "protocol",
     "ApprovalHandle": "sync",
     "AsyncAgentClient": "aio",
     "AsyncAgentHandle": "aio",
@@ -48,6 +50,7 @@ _HOMES = {
 __all__ = [
     "AgentClient",
     "AgentHandle",
+    "Answer",
     "ApprovalHandle",
     "AsyncAgentClient",
     "AsyncAgentHandle",

@@ -368,6 +368,40 @@ def export(client: AgentClient, agent_ids: tuple[str, ...], to: Path | None, for
 
 
 @cli.command()
+@click.argument("message", nargs=-1)
+@click.option("--conversation", metavar="ID", help="A conversation to go on with.")
+@as_json
+@with_client
+def chat(client: AgentClient, message: tuple[str, ...], conversation: str | None, as_json: bool) -> None:
+    """Say in plain words what agent you want. Without MESSAGE: a line a turn, to the end of the input."""
+    from . import console
+
+    def say(text: str) -> int:
+        nonlocal conversation
+        turn = client.say(text, conversation)
+        conversation = turn.record.conversation_id
+        return exit_code(*console.follow(turn, as_json=as_json))
+
+    if message:
+        code = say(" ".join(message))
+        if not as_json:
+            click.echo(f"Go on with: jupyter agents chat --conversation {conversation} ...", err=True)
+        sys.exit(code)
+    asks = sys.stdin.isatty()
+    code = 0
+    while True:
+        try:
+            text = click.prompt(">", prompt_suffix=" ") if asks else sys.stdin.readline()
+        except click.Abort:  # Ctrl-D
+            break
+        if not text:
+            break
+        if text.strip():
+            code = say(text.strip())
+    sys.exit(code)
+
+
+@cli.command()
 @click.option("--hub", metavar="URL", help="A hub; its token is read from JUPYTERHUB_API_TOKEN.")
 @click.option("--user", metavar="NAME", help="Whose workspace on that hub; else the token's owner's.")
 @click.option("--workspace", metavar="URL", help="A single-user server, instead of a hub.")

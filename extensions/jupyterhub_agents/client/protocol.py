@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeAlias, TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from .. import errors
 from .._version import __version__
@@ -27,6 +27,7 @@ from ..models import (
     PermissionMode,
     Run,
     RunCreate,
+    RunError,
     RunResume,
     RunStatus,
     Trigger,
@@ -96,6 +97,35 @@ class Health(BaseModel):
     running: int
     notice: str | None = None
     problems: list[str] = []
+
+
+class Created(BaseModel):
+    """The agent that a turn of a conversation made."""
+
+    id: str
+    name: str
+    revision: int
+
+
+class Component(BaseModel):
+    """What a user interface shows with a turn: its text alone, an agent, the list of agents, or a run."""
+
+    type: str
+    agent_id: str | None = Field(default=None, alias="agentId")
+    run_id: str | None = Field(default=None, alias="runId")
+
+
+class Answer(BaseModel):
+    """A turn of a conversation: what was said, and what came of it. `run_id` is the turn's own run."""
+
+    conversation_id: str = Field(alias="conversationId")
+    run_id: str = Field(alias="runId")
+    status: RunStatus
+    text: str
+    component: Component
+    agent_created: Created | None = Field(alias="agentCreated")
+    error: RunError | None = None
+    notice: str | None = None
 
 
 PageCall: TypeAlias = Callable[[str | None], Call[Page[T]]]
@@ -188,6 +218,15 @@ def get_approval(approval_id: str) -> Call[Approval]:
 def decide_approval(approval_id: str, decision: Decision | str, message: str | None) -> Call[Approval]:
     body = _json(_checked(ApprovalDecision, _given(decision=decision, message=message)))
     return Call("POST", _path("approvals", approval_id, "decide"), Approval.model_validate, body=body)
+
+
+def converse(message: str, conversation_id: str | None, wait_s: float) -> Call[Answer]:
+    body = _given(message=message, conversationId=conversation_id, wait=wait_s)
+    return Call("POST", "api/conversation", Answer.model_validate, body=body)
+
+
+def get_turn(conversation_id: str, run_id: str) -> Call[Answer]:
+    return Call("GET", "api/conversation", Answer.model_validate, {"conversationId": conversation_id, "runId": run_id})
 
 
 def health() -> Call[Health]:

@@ -17,7 +17,7 @@ from . import discovery, protocol
 from .attempts import Attempts
 from .errors import RunFailed
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
-from .protocol import AgentChanges, AgentFields, Call, Health, PageCall
+from .protocol import AgentChanges, AgentFields, Answer, Call, Health, PageCall
 from .transcript import PlainWriter, Transcript, Words
 from .views import AgentView, ApprovalView, Listing, RunView
 
@@ -131,6 +131,23 @@ class AgentClient:
     def approval(self, approval_id: str) -> ApprovalHandle:
         """One of them."""
         return ApprovalHandle(self, self._send(protocol.get_approval(approval_id)))
+
+    # Conversations
+
+    def converse(self, message: str, conversation_id: str | None = None) -> Answer:
+        """Say to the workspace's assistant in plain words what agent you want, and have it made, changed, listed or
+        run. Waits for the answer. `conversation_id` of an answer goes on with its conversation."""
+        return self.answer(self.say(message, conversation_id))
+
+    def say(self, message: str, conversation_id: str | None = None) -> RunHandle:
+        """The same without waiting: gives the turn's run, which can be watched; `answer` gives what came of it."""
+        begun = self._send(protocol.converse(message, conversation_id, wait_s=0))
+        return self.get_run(begun.run_id)
+
+    def answer(self, turn: RunHandle) -> Answer:
+        """Wait for the end of a turn, and give its answer."""
+        turn.wait()
+        return self._send(protocol.get_turn(turn.record.conversation_id, turn.id))
 
     def health(self) -> Health:
         """How the workspace is: what runs, what is wrong, and whether a demo model answers (`notice`)."""
