@@ -24,6 +24,7 @@ from ..store.sqlite import SQLiteStore
 from . import activity
 from .assistant import extras
 from .door import Door, pointer
+from .info_files import without_hub_token
 from .routes import tornado_handlers
 from .subagent_files import SubagentFiles, noticed
 from .terminal.entry import terminal
@@ -123,6 +124,7 @@ class AgentsApp(ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Open the store, now that the event loop runs. One that cannot be opened is tried again on request."""
         self._stop_in_order_on_sigint()
+        await asyncio.to_thread(without_hub_token, serverapp)
         self._watching = asyncio.create_task(self._watch_terminal(), name="look when the terminal was typed into")
         self._opening_door = asyncio.create_task(self._open_door(), name="open the door")
         try:
