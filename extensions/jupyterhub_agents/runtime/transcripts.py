@@ -248,8 +248,10 @@ def _write(path: Path, entries: list[dict[str, Any]]) -> None:
     """Write a transcript as the CLI does, one JSON object a line, readable by its owner alone, whole or not at all.
     What the SDK adds about a subagent has a file of its own."""
     about = next((entry for entry in reversed(entries) if entry.get("type") == METADATA), None)
-    lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries if entry.get("type") != METADATA)
-    _replace(path, "".join(lines))
+    entries = [entry for entry in entries if entry.get("type") != METADATA]
+    # Without blanks, as the CLI writes it and `has_session` looks for it.
+    lines = [json.dumps(entry, ensure_ascii=False, separators=(",", ":")) for entry in entries]
+    _replace(path, "".join(f"{line}\n" for line in lines))
     if about is not None:
         _replace(path.with_suffix(".meta.json"), json.dumps({k: v for k, v in about.items() if k != "type"}))
 
