@@ -125,6 +125,8 @@ async def test_a_stale_revision_is_told_with_the_current_one(session: ClientSess
         ("create_agent", {"name": "X", "instructions": "x", "prompt": "y"}, "prompt: there is no such field; it takes"),
         ("create_agent", {"name": "X", "instructions": "x", "directory": "/etc"}, "relative path"),
         ("create_agent", {"name": "X", "instructions": "x", "permission_mode": "yolo"}, "acceptEdits"),
+        ("create_agent", {"name": "X", "instructions": "x", "permission_mode": "bypassPermissions"}, "acceptEdits"),
+        ("update_agent", {"id": "x", "revision": 1, "permission_mode": "bypassPermissions"}, "acceptEdits"),
         ("update_agent", {"id": "x", "revision": 1}, "nothing to change"),
         ("update_agent", {"id": "nobody", "revision": 1, "name": "X"}, "nobody"),
         ("get_agent", {}, "id: it is missing"),

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from jupyterhub_agents.server.assistant import TOOLS
@@ -211,6 +212,21 @@ def test_who_is_not_signed_in_says_nothing(server: Server) -> None:
         assert browser.get("api/agents").status_code == 200
         refused = browser.post("api/conversation", json={"message": "hello"})
         assert (refused.status_code, refused.json()["code"]) == (403, "xsrf")
+
+
+def test_a_page_of_another_site_cannot_speak_for_a_person(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as browser:
+        browser.get(f"?token={server.token}", follow_redirects=True)
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    url = server.url.replace("http", "ws", 1) + "api/conversation"
+    with connect(url, additional_headers={"Cookie": cookies}, proxy=None) as own:
+        own.ping().wait(5)
+    foreign = {"Cookie": cookies, "Origin": "https://elsewhere.example"}
+    with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers=foreign, proxy=None):
+        pass
+    assert refused.value.response.status_code in (403, 404)
+    with pytest.raises(InvalidStatus, match="403"), connect(url, proxy=None):
+        pass
 
 
 def test_a_turn_goes_on_when_the_one_who_asked_leaves(server: Server) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
@@ -31,8 +31,14 @@ Json: TypeAlias = dict[str, Any]
 # Not front_matter and mcp_servers: those are for files and people. The rest a model can say well.
 FIELDS = ("name", "description", "model", "tools", "disallowed_tools", "permission_mode", "directory", "max_turns",
           "max_budget_usd", "timeout_s")  # fmt: skip
-_SHARED: dict[str, Any] = {name: (AgentSpec.model_fields[name].annotation, AgentSpec.model_fields[name])
-                           for name in FIELDS}  # fmt: skip
+# Not bypassPermissions: a model that was talked into it would let an agent do anything without asking. It can be set by
+# hand.
+Permissions: TypeAlias = Literal["default", "acceptEdits", "plan", "dontAsk", "auto"]
+_SHARED: dict[str, Any] = {
+    name: (AgentSpec.model_fields[name].annotation, AgentSpec.model_fields[name]) for name in FIELDS
+} | {
+    "permission_mode": (Permissions, Field(default="default", description="Which tool calls need a person's consent."))
+}
 _INSTRUCTIONS = "What it does and how, as you would tell a colleague who knows nothing of this conversation. Added to "
 _INSTRUCTIONS += "Claude Code's own system prompt."
 

@@ -104,6 +104,7 @@ class AgentsApp(ExtensionApp):
             manager = RunManager(store, owner=self.owner, home=Path(self.home), state=state, parent=self)
             manager.notice = manager.notice or self.notice
             manager.extras = functools.partial(extras, door=pointer(state))
+            manager.environment = {"AGENTS_DOOR": str(pointer(state)), **manager.environment}
             return manager
 
         self._watching: asyncio.Task[None] | None = None

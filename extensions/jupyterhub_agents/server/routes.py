@@ -121,4 +121,5 @@ ROUTES = (
 def tornado_handlers() -> list[tuple[str, type[AgentsHandler]]]:
     """The routes for ExtensionApp, which puts the base URL before each."""
     known: list[tuple[str, Any]] = [(route.pattern, route.handler) for route in ROUTES]
-    return [*known, *((rf"/api/{part}/.*", UnknownPathHandler) for part in ("agents", "runs", "approvals"))]
+    parts = ("agents", "runs", "approvals", "conversation")
+    return [*known, *((rf"/api/{part}/.*", UnknownPathHandler) for part in parts)]
