@@ -11,6 +11,7 @@ from traitlets.config import Configurable
 
 from hub_config.hub import AgentHub
 from jupyterhub_agents.runtime.manager import RunManager
+from jupyterhub_agents.runtime.pool import WarmPool
 from jupyterhub_agents.server.app import AgentsApp
 
 TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
@@ -36,6 +37,7 @@ SECTIONS: tuple[tuple[str, str, type[Configurable]], ...] = (
     ("The hub", "jupyterhub_config.py", AgentHub),
     ("A workspace", "jupyter_server_config.py", AgentsApp),
     ("Runs of a workspace", "jupyter_server_config.py", RunManager),
+    ("Processes that wait for a run", "jupyter_server_config.py", WarmPool),
 )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from traitlets.config import Config
 
 from jupyterhub_agents.models import Agent, AgentSpec, Event, Run, RunCreate
 from jupyterhub_agents.runtime.manager import RunManager
@@ -111,8 +112,16 @@ def workshop(tmp_path: Path, below: Family) -> Workshop:
                 **traits.pop("environment", {}),
             }
             async with store or SQLiteStore(tmp_path / "state" / "agents.db") as opened:
+                # Tests of other things count processes: none is to wait there.
+                pool = {"size": 0, **traits.pop("pool", {})}
                 manager = RunManager(
-                    opened, owner=OWNER, home=home, state=tmp_path / "state", environment=environment, **traits
+                    opened,
+                    owner=OWNER,
+                    home=home,
+                    state=tmp_path / "state",
+                    environment=environment,
+                    config=Config({"WarmPool": pool}),
+                    **traits,
                 )
                 bench = Bench(manager, opened, home)
                 bench.model = scripted  # type: ignore[attr-defined]

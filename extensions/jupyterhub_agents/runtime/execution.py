@@ -19,6 +19,7 @@ from .logs import failed
 from .outcome import DeltaReader, Outcome, UsageCounter, interrupted, outcome_of
 from .recorder import Recorder, without_half_characters
 from .session import ClaudeSession, SessionEnded
+from .watch import StuckWatch
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Stop(StrEnum):
     SHUTDOWN = "shutdown"
     REST = "rest"
     """Its calls have waited for a person for long, and nothing else is done: the process is given up."""
+    STUCK = "stuck"
 
 
 class Execution:
@@ -57,6 +59,7 @@ class Execution:
         gate: Gate,
         prompt: str,
         timeout_s: float,
+        stuck_after_s: float,
         rest_after_s: float | None,
         kept_usage: dict[str, Any],
         clock: Clock,
@@ -68,6 +71,8 @@ class Execution:
         self._rest_after_s = rest_after_s
         self._prompt = prompt
         self._timeout_s = timeout_s
+        self._stuck_after_s = stuck_after_s
+        self._silence = StuckWatch(stuck_after_s, lambda: self.stop(Stop.STUCK))
         self._clock = clock
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._usage = UsageCounter(recorder.run.usage, kept_usage)
@@ -90,6 +95,7 @@ class Execution:
             if outcome.status is RunStatus.WAITING:
                 await self._gate.rest()
         finally:
+            self._silence.stop()
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
             await self._close_session()
@@ -146,6 +152,7 @@ class Execution:
                 # After a result the CLI may go on by itself, when work in the background has ended; while it
                 # says that it is not idle, it is heard out.
                 limit = IDLE_S if result is not None and idle else None
+                self._silence.listen()
                 try:
                     async with asyncio.timeout(limit):
                         message = await anext(messages, None)
@@ -160,6 +167,7 @@ class Execution:
                 if message is None:
                     break
                 self._heard_at = time.monotonic()
+                self._silence.take(message)
                 kind = message.get("type")
                 if not heard:
                     heard = True
@@ -211,6 +219,12 @@ class Execution:
                     "timeout",
                     f"It was stopped after {self._timeout_s:g} s, the longest it may take. Resume it to go on, or "
                     "raise the agent's timeout_s.",
+                )
+            case Stop.STUCK:
+                return Outcome.failed(
+                    "stuck",
+                    f"Claude Code was silent for {self._stuck_after_s:g} s with no tool at work, so it was ended. "
+                    "Resume it to go on where it was.",
                 )
             case Stop.REST:
                 return Outcome(RunStatus.WAITING)

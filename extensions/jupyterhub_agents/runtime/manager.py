@@ -30,6 +30,7 @@ from .lifecycle import tell_ended, tell_queued, tell_started
 from .logs import about, failed
 from .options import PrivateFiles, RunExtras, SessionChoice, options_for
 from .outcome import Outcome, interrupted
+from .pool import Recipe, WarmCLI, WarmPool
 from .recorder import Recorder
 from .session import ClaudeSession
 from .transcripts import Mirror, restore
@@ -60,6 +61,7 @@ class LiveRun:
         self.execution: Execution | None = None
         self.stopped: Stop | None = None
         self.task: asyncio.Task[None] | None = None
+        self.warm: WarmCLI | None = None
 
     def stop(self, why: Stop) -> None:
         self.stopped = self.stopped or why
@@ -82,6 +84,11 @@ class RunManager(LoggingConfigurable):
     default_timeout_s = Float(
         3600.0, min=1, help="Seconds by the wall clock that a run may take when its agent sets no timeout_s."
     ).tag(config=True)
+    stuck_after_s = Float(
+        900.0, min=0, help="Seconds after which a run is ended as stuck, when Claude Code says nothing, has no tool at "
+        "work and waits for no one; 0 is never. An API call that is not answered ends by Claude Code's own limits, "
+        "of 10 minutes at most, and is tried again: set more than that."
+    ).tag(config=True)  # fmt: skip
     setting_sources = List(
         Unicode(),
         help="Which of Claude Code's settings on disk count in runs: any of `user`, `project`, `local`. None by "
@@ -134,6 +141,15 @@ class RunManager(LoggingConfigurable):
         self._troubles: dict[str, str] = {}
         self.extras: Callable[[Agent], RunExtras | None] = lambda agent: None
         """What runs of an agent get besides what it says; asked anew for each CLI that is started."""
+        self.pool = WarmPool(
+            lambda recipe, session_id: self._prepare(
+                recipe.agent, SessionChoice(session_id, False), recipe.directory, rules=[]
+            ),
+            self._recipe,
+            is_busy=lambda: sum(not live.rests for live in self._live.values()) >= self.max_running,
+            clock=clock,
+            parent=self,
+        )
         metrics.UNFINISHED.set_function(lambda: self.unfinished)
         metrics.CLI_PROCESSES.set_function(lambda: self.working)
 
@@ -185,6 +201,9 @@ class RunManager(LoggingConfigurable):
     async def shut_down(self) -> None:
         """Stop every run; those become interrupted. Takes at most SHUTDOWN_S seconds."""
         self._closing = True
+        await asyncio.gather(self._stop_runs(), self.pool.close())
+
+    async def _stop_runs(self) -> None:
         tasks = [live.task for live in self._live.values() if live.task is not None]
         for live in list(self._live.values()):
             live.stop(Stop.SHUTDOWN)
@@ -223,6 +242,10 @@ class RunManager(LoggingConfigurable):
                 raise InvalidInput(
                     f"The run {before.id} is one of the agent {before.agent_id}; the same agent must go on."
                 )
+        warm = None
+        if before is None:
+            self.pool.used(agent)
+            warm = self.pool.take(agent) if not self._places.locked() else None
         run = Run(
             id=run_id,
             owner=self.owner,
@@ -230,13 +253,14 @@ class RunManager(LoggingConfigurable):
             agent_revision=agent.revision,
             trigger=request.trigger,
             prompt=request.prompt,
-            session_id=before.session_id if before else new_session_id(),
+            session_id=before.session_id if before else warm.session_id if warm else new_session_id(),
             conversation_id=before.conversation_id if before else run_id,
             continues=before.id if before else None,
             created_at=self._clock(),
             notice=self.notice or None,
         )
         live = self._reserve(run)
+        live.warm = warm
         try:
             await self.store.create_run(run)
             if before is not None:
@@ -332,7 +356,8 @@ class RunManager(LoggingConfigurable):
                 agent = await self.store.get_agent(self.owner, approval.agent_id)
                 rules = list(dict.fromkeys([*agent.allowed_tools, *approval.rules]))
                 spec = agent.spec.model_copy(update={"allowed_tools": rules[-MAX_TOOLS:]})
-                await self.store.update_agent(self.owner, agent.id, spec, revision=agent.revision)
+                agent = await self.store.update_agent(self.owner, agent.id, spec, revision=agent.revision)
+                self.pool.changed(agent.id, agent)
             except StaleRevision:
                 continue
             except NotFound:
@@ -425,11 +450,14 @@ class RunManager(LoggingConfigurable):
         live.gate.forget()
         live.feed.end()
         await live.recorder.stop()
+        if live.warm is not None:
+            await live.warm.discard()
 
     async def _enqueue(self, live: LiveRun, agent: Agent, turn: Turn) -> Run:
         live.recorder.start()
         await self._record_queued(live, turn)
         self._begin(live, agent, turn)
+        await asyncio.sleep(0)  # a task that is cancelled before its first step takes none, and would release nothing
         return live.feed.run
 
     async def _record_queued(self, live: LiveRun, turn: Turn) -> None:
@@ -479,6 +507,7 @@ class RunManager(LoggingConfigurable):
             if live.feed.run.status.is_final:
                 metrics.count_end(live.feed.run, before.usage)
                 tell_ended(live.feed.run, before)
+            self.pool.fill()
 
     async def _rest(self, live: LiveRun, agent: Agent) -> Turn:
         """Wait, without a process, until a person has decided about all calls; gives how to go on."""
@@ -508,9 +537,13 @@ class RunManager(LoggingConfigurable):
         files: list[PrivateFiles] = []
 
         async def open_session() -> ClaudeSession:
-            directory = self._inside_home(await self._directory_of(run, agent))
-            live.gate.directory = directory
-            session, made = await asyncio.to_thread(self._prepare, agent, run, directory, turn.resume, live.gate.rules)
+            ready = await live.warm.hand_over() if live.warm is not None else None
+            live.warm = None
+            live.gate.directory = directory = self._inside_home(await self._directory_of(run, agent))
+            if ready is None:
+                choice = SessionChoice(run.session_id, turn.resume)
+                ready = await asyncio.to_thread(self._prepare, agent, choice, directory, live.gate.rules)
+            session, made = ready
             files.append(made)
             return session
 
@@ -521,6 +554,7 @@ class RunManager(LoggingConfigurable):
             gate=live.gate,
             prompt=turn.prompt,
             timeout_s=agent.timeout_s or self.default_timeout_s,
+            stuck_after_s=self.stuck_after_s,
             rest_after_s=self.rest_after_s or None,
             kept_usage=kept,
             clock=self._clock,
@@ -562,8 +596,20 @@ class RunManager(LoggingConfigurable):
             )
         return directory
 
+    def _recipe(self, agent: Agent) -> Recipe | None:
+        """What the CLI of an agent's run is started with, in a new session. None where settings on disk count: these
+        are read, and their hooks run, when a CLI starts, which must not be before a person asks for it."""
+        if self.setting_sources:
+            return None
+        try:
+            directory = self._inside_home(agent.working_directory)
+            options = {"managed_settings": self.managed_settings, "extras": self.extras(agent)}
+            return Recipe(agent, directory, self.cli_path, {**os.environ, **self.environment}, options)
+        except AgentsError:
+            return None  # a run says it, when there is one
+
     def _prepare(
-        self, agent: Agent, run: Run, directory: Path, resume: bool, rules: list[str]
+        self, agent: Agent, session: SessionChoice, directory: Path, rules: list[str]
     ) -> tuple[ClaudeSession, PrivateFiles]:
         """Make the folder and the files of a run, and its session."""
         try:
@@ -575,9 +621,9 @@ class RunManager(LoggingConfigurable):
             ) from error
         options = options_for(
             agent,
-            session=SessionChoice(run.session_id, resume),
+            session=session,
             transcripts=Mirror(  # type: ignore[abstract]  # one method is optional
-                self.store, self.owner, config=self._config_folder, directory=directory, session_id=run.session_id
+                self.store, self.owner, config=self._config_folder, directory=directory, session_id=session.id
             ),
             directory=directory,
             environment=cli_environment(

@@ -13,7 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from ..models import Run, RunStatus, RunUsage, TokenUsage
 from ..store import AgentStore
 
-SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 STORE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
 
 RUNS = Counter("jupyterhub_agents_runs", "Runs that ended, by how.", ["status", "trigger"])
@@ -24,6 +24,10 @@ FIRST_EVENT_SECONDS = Histogram(
 UNFINISHED = Gauge("jupyterhub_agents_unfinished_runs", "Runs that work or wait for their turn.")
 WAITING_APPROVALS = Gauge("jupyterhub_agents_waiting_approvals", "Tool calls that wait for a person.")
 CLI_PROCESSES = Gauge("jupyterhub_agents_cli_processes", "Claude Code processes of runs.")
+WARM_PROCESSES = Gauge("jupyterhub_agents_warm_processes", "Claude Code processes that wait for a run.")
+WARM_STARTS = Counter(
+    "jupyterhub_agents_warm_starts", "Runs in a new session, by whether a process was ready for them.", ["outcome"]
+)
 OPEN_STREAMS = Gauge("jupyterhub_agents_open_streams", "Readers that follow a run now.")
 TOKENS = Counter("jupyterhub_agents_tokens", "Tokens, by model and kind.", ["model", "kind"])
 COST = Counter("jupyterhub_agents_cost_usd", "Dollars, by model, as Claude Code counts them.", ["model"])

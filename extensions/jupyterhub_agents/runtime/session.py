@@ -7,7 +7,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 from claude_agent_sdk import (
@@ -47,10 +47,13 @@ class ClaudeSession:
         self.mirror = store if isinstance(store, Mirror) else None
         """What brings the CLI's transcript into our store."""
         self._client = ClaudeSDKClient(options)
+        self._connected = False
         self._closing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
-        """Start the CLI and wait until it takes prompts. Raises RuntimeUnavailable with what it said."""
+        """Start the CLI, unless it runs, and wait until it takes prompts. Raises RuntimeUnavailable with its words."""
+        if self._connected:
+            return
         try:
             await self._client.connect()
         except (ClaudeSDKError, OSError) as error:
@@ -58,6 +61,31 @@ class ClaudeSession:
         except Exception as error:
             # The SDK raises a bare Exception for a control request that was answered with an error or not at all.
             raise RuntimeUnavailable(f"Claude Code did not get ready: {self.last_words(str(error))}") from error
+        self._connected = True
+
+    async def rehearse(self) -> None:
+        """Have the CLI go through a turn in which nothing is said, so that a run's first turn finds its code loaded:
+        half of what a connected CLI needs until its first message is that (seen with 2.1.329).
+
+        The message is one without content and with Claude Code's `shouldQuery: false`, which starts no turn of the
+        model: nothing is asked of the API, nothing written to the transcript, and the model is told nothing of it.
+        Raises SessionEnded when it does not go so.
+        """
+
+        async def nothing() -> AsyncGenerator[dict[str, Any]]:
+            message = {"role": "user", "content": []}
+            yield {"type": "user", "message": message, "parent_tool_use_id": None, "shouldQuery": False}
+
+        await self._client.query(nothing())
+        async with aclosing(self.messages()) as messages:
+            async for message in messages:
+                if message.get("type") == "result" and (message.get("is_error") or message.get("num_turns")):
+                    break
+                if message.get("subtype") == "status":
+                    break
+                if message.get("subtype") == "session_state_changed" and message.get("state") == "idle":
+                    return
+        raise SessionEnded("Claude Code did not take an empty message as one.")
 
     async def send(self, prompt: str) -> None:
         """Hand over a person's message."""

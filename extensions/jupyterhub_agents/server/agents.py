@@ -94,13 +94,16 @@ class AgentHandler(AgentsHandler):
         store = await self.store()
         newest = await store.get_agent(self.owner, agent_id)
         changed = validated(AgentSpec, newest.spec.model_dump() | (request.model_extra or {}))
-        self.reply(await store.update_agent(self.owner, agent_id, changed, revision=request.revision))
+        agent = await store.update_agent(self.owner, agent_id, changed, revision=request.revision)
+        (await self.manager()).pool.changed(agent_id, agent)
+        self.reply(agent)
 
     @web.authenticated
     @authorized
     async def delete(self, agent_id: str) -> None:
         query = self.query(DeleteQuery)
         await (await self.store()).delete_agent(self.owner, agent_id, revision=query.revision)
+        (await self.manager()).pool.changed(agent_id, None)
         self.set_status(204)
         self.finish()
 
@@ -140,7 +143,9 @@ class RestoreHandler(AgentsHandler):
         request = self.body(Restore)
         store = await self.store()
         old = await store.get_agent(self.owner, agent_id, revision_number(number))
-        self.reply(await store.update_agent(self.owner, agent_id, old.spec, revision=request.revision))
+        agent = await store.update_agent(self.owner, agent_id, old.spec, revision=request.revision)
+        (await self.manager()).pool.changed(agent_id, agent)
+        self.reply(agent)
 
 
 def comparison(before: Agent, after: Agent) -> Comparison:

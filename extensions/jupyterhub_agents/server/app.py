@@ -20,6 +20,7 @@ from ..runtime import logs
 from ..runtime.cli import config_folder
 from ..runtime.manager import RunManager
 from ..runtime.metrics import measured
+from ..runtime.pool import WarmPool
 from ..store.sqlite import SQLiteStore
 from . import activity
 from .assistant import extras
@@ -41,7 +42,7 @@ class AgentsApp(ExtensionApp):
     app_name = "jupyterhub-agents"
     description = __doc__
     load_other_extensions = True
-    classes = [RunManager]  # noqa: RUF012 - a trait of JupyterApp's
+    classes = [RunManager, WarmPool]  # noqa: RUF012 - a trait of JupyterApp's
 
     owner = Unicode(
         help="Whose workspace this is: agents and runs are stored under this name. On a hub the person's user name, "
