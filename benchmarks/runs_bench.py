@@ -1,7 +1,10 @@
-"""How long until an agent's first event and the end of its turn: `claude -p`, the bare SDK, a run on the server.
+"""How long until an agent's first event and the end of its turn: `claude -p`, the bare SDK, a run on the server that
+starts a CLI of its own (`server`), and one that finds one waiting (`warm`).
 
-All three drive the same CLI on the same scripted model, which answers at once, in turns within one run; the figures
-are medians in seconds. The first event is the CLI's first message, the first text the model's first words.
+All four drive the same CLI on the same scripted model, which answers at once, in turns within one run; the figures
+are medians in seconds, from the start of the program, the making of the client or the sending of the request. The first
+event is the CLI's first message, which is `system init` in all four; on the server it has been stored and has come
+over SSE. The first text is the model's first words.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import os
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
@@ -30,22 +34,29 @@ Times = dict[str, float]
 
 def run(repeats: int = REPEATS) -> dict[str, float]:
     """The medians, by stable names such as `turn.first_event.sdk_s`."""
-    taken: dict[str, list[Times]] = {"cli": [], "sdk": [], "server": []}
-    with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder))
-        with place.start([say("Hello, I am here.")]) as server:
+    taken: dict[str, list[Times]] = {way: [] for way in WAYS}
+    with ExitStack() as stack:
+        places = [Place(Path(stack.enter_context(tempfile.TemporaryDirectory()))) for _ in range(2)]
+        for place in places:
+            stack.callback(place.close)
+        script = [say("Hello, I am here.")]
+        cold = stack.enter_context(places[0].start(script, "--WarmPool.size=0"))
+        warm = stack.enter_context(places[1].start(script, "--WarmPool.spare_memory_mb=0"))
+        for server in (cold, warm):
             server.agent(model="claude-sonnet-5")
-            environment = {**server.model.env(), "CLAUDE_CONFIG_DIR": str(place.home / ".claude"), **QUIET}
-            for number in range(repeats + 1):
-                times = {
-                    "cli": by_cli(environment, place.home),
-                    "sdk": asyncio.run(by_sdk(environment, place.home)),
-                    "server": by_server(server),
-                }
-                if number:  # the first round fills the disk cache
-                    for way, measured in times.items():
-                        taken[way].append(measured)
-        place.close()
+        environment = {**cold.model.env(), "CLAUDE_CONFIG_DIR": str(cold.home / ".claude"), **QUIET}
+        by_server(warm)  # nothing waits before a first run
+        for number in range(repeats + 1):
+            until_one_waits(warm)
+            times = {
+                "cli": by_cli(environment, cold.home),
+                "sdk": asyncio.run(by_sdk(environment, cold.home)),
+                "server": by_server(cold),
+                "warm": by_server(warm),
+            }
+            if number:  # the first round fills the disk cache
+                for way, measured in times.items():
+                    taken[way].append(measured)
     figures = {
         f"turn.{what}.{way}_s": median(times[what] for times in rounds)
         for way, rounds in taken.items()
@@ -55,9 +66,13 @@ def run(repeats: int = REPEATS) -> dict[str, float]:
         figures[f"turn.{what}.server_over_sdk_s"] = median(
             server[what] - sdk[what] for server, sdk in zip(taken["server"], taken["sdk"], strict=True)
         )
+    figures["turn.first_event.warm_to_cli"] = median(
+        warm["first_event"] / cli["first_event"] for warm, cli in zip(taken["warm"], taken["cli"], strict=True)
+    )
     return figures
 
 
+WAYS = ("cli", "sdk", "server", "warm")
 QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
 
 
@@ -108,6 +123,15 @@ async def by_sdk(environment: dict[str, str], folder: Path) -> Times:
                 watch.note("first_text")
         watch.note("whole")
     return watch.times
+
+
+def until_one_waits(server: Server) -> None:
+    """Wait until the server has a CLI ready for its next run, and has come to rest."""
+    deadline = time.monotonic() + 30
+    while "jupyterhub_agents_warm_processes 1.0" not in server.get("metrics").text:
+        assert time.monotonic() < deadline, "no CLI waits"
+        time.sleep(0.1)
+    time.sleep(1)
 
 
 def by_server(server: Server) -> Times:

@@ -32,7 +32,7 @@ async def warmed(bench: Any, count: int = 1) -> None:
 
     async def ready() -> bool:
         waiting = bench.manager.pool._waiting
-        return len(waiting) == count and all(warm._processes for warm in waiting)
+        return len(waiting) == count and all(warm.ready for warm in waiting)
 
     await bench.until(ready)
 

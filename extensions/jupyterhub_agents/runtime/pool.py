@@ -81,6 +81,11 @@ class WarmCLI:
             await session.rehearse()
             self._processes = await asyncio.to_thread(processes_of, session)
 
+    @property
+    def ready(self) -> bool:
+        """Whether a run that takes it has nothing to wait for."""
+        return self._opening.done() and not self._opening.cancelled() and self._opening.exception() is None
+
     async def opened(self) -> bool:
         """Whether it got ready; waits until that is known."""
         await asyncio.wait({self._opening})
@@ -188,7 +193,7 @@ class WarmPool(LoggingConfigurable):
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
-        metrics.WARM_PROCESSES.set_function(lambda: self.waiting)
+        metrics.WARM_PROCESSES.set_function(lambda: sum(warm.ready for warm in self._waiting))
 
     @property
     def waiting(self) -> int:

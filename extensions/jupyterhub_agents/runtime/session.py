@@ -27,6 +27,9 @@ STDERR_LINES = 20
 CLOSE_TIMEOUT_S = 15.0
 """The SDK's own steps of ending a process add up to this at most: end of input, SIGTERM, SIGKILL, 5 s each."""
 
+REHEARSALS = 2
+"""A third gains nothing that can be measured."""
+
 
 class SessionEnded(Exception):
     """The CLI ended without the result that every run ends with. The message says what it left behind."""
@@ -64,28 +67,23 @@ class ClaudeSession:
         self._connected = True
 
     async def rehearse(self) -> None:
-        """Have the CLI go through a turn in which nothing is said, so that a run's first turn finds its code loaded:
-        half of what a connected CLI needs until its first message is that (seen with 2.1.329).
+        """Have the CLI go through turns in which nothing is said, so that a run's first turn finds its code loaded:
+        more than half of what a connected CLI needs until its first message is that (seen with 2.1.329).
 
-        The message is one without content and with Claude Code's `shouldQuery: false`, which starts no turn of the
-        model: nothing is asked of the API, nothing written to the transcript, and the model is told nothing of it.
-        Raises SessionEnded when it does not go so.
+        The messages are without content and with Claude Code's `shouldQuery: false`, which starts no turn of the model:
+        nothing is asked of the API, nothing written to the transcript, and the model is told nothing of it. Raises
+        SessionEnded when it does not go so.
         """
-
-        async def nothing() -> AsyncGenerator[dict[str, Any]]:
-            message = {"role": "user", "content": []}
-            yield {"type": "user", "message": message, "parent_tool_use_id": None, "shouldQuery": False}
-
-        await self._client.query(nothing())
-        async with aclosing(self.messages()) as messages:
-            async for message in messages:
-                if message.get("type") == "result" and (message.get("is_error") or message.get("num_turns")):
-                    break
-                if message.get("subtype") == "status":
-                    break
-                if message.get("subtype") == "session_state_changed" and message.get("state") == "idle":
-                    return
-        raise SessionEnded("Claude Code did not take an empty message as one.")
+        for _ in range(REHEARSALS):
+            await self._client.query(_nothing())
+            async with aclosing(self.messages()) as messages:
+                async for message in messages:
+                    if message.get("type") == "result" and (message.get("is_error") or message.get("num_turns")):
+                        raise SessionEnded("Claude Code took an empty message for more than that.")
+                    if message.get("subtype") == "session_state_changed" and message.get("state") == "idle":
+                        break
+                else:
+                    raise SessionEnded(self.last_words("Claude Code ended at an empty message."))
 
     async def send(self, prompt: str) -> None:
         """Hand over a person's message."""
@@ -141,3 +139,9 @@ class ClaudeSession:
     def last_words(self, otherwise: str) -> str:
         """What the CLI last wrote to its standard error, for people; `otherwise` when it wrote nothing."""
         return "\n".join(self._stderr).strip()[-2_000:] or otherwise
+
+
+async def _nothing() -> AsyncGenerator[dict[str, Any]]:
+    """A message in which nothing is said."""
+    message = {"role": "user", "content": []}
+    yield {"type": "user", "message": message, "parent_tool_use_id": None, "shouldQuery": False}

@@ -1,0 +1,98 @@
+"""A CLI that goes silent with nothing to wait for is found and ended; one that waits for something is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyterhub_agents.models import Event, RunStatus
+from jupyterhub_agents.testing.replies import fail, say, silent, use
+from tests.processes import Family
+
+pytestmark = pytest.mark.anyio
+
+# The CLI refuses a plain `sleep` of that length.
+SLOW = "python3 -c 'import time; time.sleep(4)'"
+
+
+async def test_a_run_whose_api_says_nothing_is_ended_and_can_be_resumed(workshop: Any, below: Family) -> None:
+    script = {"work": [silent(60)], "again": [say("Done after all.")]}
+    async with workshop(script, stuck_after_s=1.5) as bench:
+        await bench.agent()
+        run = await bench.do("work")
+        assert run.status is RunStatus.FAILED
+        assert run.error.code == "stuck"
+        assert "1.5 s" in run.error.message
+        assert "Resume" in run.error.message
+        assert not below()
+        await bench.manager.resume(run.id, "again")
+        ended = await bench.finish(run)
+        assert (ended.status, ended.result, ended.error) == (RunStatus.SUCCEEDED, "Done after all.", None)
+
+
+async def test_a_cli_that_does_not_work_any_more_is_ended_with_all_it_started(workshop: Any, below: Family) -> None:
+    script = {"work": [say("one two three four five six").paced(0.3)], "Continue": [say("Done after all.")]}
+    async with workshop(script, stuck_after_s=1.5) as bench:
+        await bench.agent()
+        run = await bench.start("work")
+        await bench.until(lambda: asyncio.sleep(0, len(bench.model.requests) > 0))
+        await bench.written(run, '"type":"user"')
+        [cli] = [process for process in below() if Path(process.exe()).name == "claude"]
+        cli.suspend()
+        ended = await bench.finish(run)
+        assert (ended.status, ended.error.code) == (RunStatus.FAILED, "stuck")
+        assert not below()
+        await bench.manager.resume(run.id)
+        ended = await bench.finish(run)
+        assert (ended.status, ended.error) == (RunStatus.SUCCEEDED, None)
+
+
+async def test_a_tool_that_says_nothing_for_long_is_waited_for(workshop: Any) -> None:
+    async with workshop([use("Bash", {"command": SLOW}), say("Done.")], stuck_after_s=1.5) as bench:
+        await bench.agent(tools=["Bash(*)"])
+        assert (await bench.do("work")).result == "Done."
+
+
+async def test_a_subagent_and_its_tools_are_waited_for(workshop: Any) -> None:
+    task = {"description": "d", "prompt": "look there", "subagent_type": "general-purpose", "run_in_background": False}
+    script = {
+        "work": [use("Agent", task), say("Done.")],
+        "look there": [use("Bash", {"command": SLOW}), say("sub done").delayed(3)],
+    }
+    async with workshop(script, stuck_after_s=2) as bench:
+        await bench.agent(tools=["Agent", "Bash(*)"])
+        assert (await bench.do("work")).result == "Done."
+
+
+async def test_a_subagent_in_the_background_is_waited_for(workshop: Any) -> None:
+    task = {"description": "d", "prompt": "look there", "subagent_type": "general-purpose", "run_in_background": True}
+    script = {
+        "work": [use("Agent", task), say("It is under way."), say("All done.")],
+        "look there": [say("sub done").delayed(4)],
+    }
+    async with workshop(script, stuck_after_s=1.5) as bench:
+        await bench.agent(tools=["Agent"])
+        run = await bench.do("work")
+        assert (run.status, run.result) == (RunStatus.SUCCEEDED, "All done.")
+
+
+async def test_the_wait_before_another_attempt_does_not_count(workshop: Any) -> None:
+    async with workshop([fail(429, retry_after=4), say("Done.")], stuck_after_s=2) as bench:
+        await bench.agent()
+        run = await bench.do("work")
+        assert (run.status, run.result) == (RunStatus.SUCCEEDED, "Done.")
+        retries = [event for event in await bench.events(run) if is_retry(event)]
+        assert float(retries[0].payload["retry_delay_ms"]) > 3500
+
+
+def is_retry(event: Event) -> bool:
+    return event.payload.get("subtype") == "api_retry"
+
+
+async def test_a_limit_of_zero_is_none(workshop: Any) -> None:
+    async with workshop([say("Done.").delayed(3)], stuck_after_s=0) as bench:
+        await bench.agent()
+        assert (await bench.do("work")).result == "Done."
