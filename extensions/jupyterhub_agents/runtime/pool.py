@@ -65,7 +65,7 @@ class WarmCLI:
         self._prepare = prepare
         self._session: ClaudeSession | None = None
         self._files: PrivateFiles | None = None
-        self._processes: list[psutil.Process] = []
+        self._cli: psutil.Process | None = None
         self._opening = asyncio.create_task(self._open(), name=f"warm {recipe.agent.id}")
 
     async def _open(self) -> None:
@@ -79,7 +79,7 @@ class WarmCLI:
                 self._session = session
             await session.connect()
             await session.rehearse()
-            self._processes = await asyncio.to_thread(processes_of, session)
+            self._cli = await asyncio.to_thread(cli_of, session)
 
     @property
     def ready(self) -> bool:
@@ -96,10 +96,10 @@ class WarmCLI:
         return error is None
 
     async def lives(self) -> bool:
-        """Whether all of its processes are there and none is stopped."""
-        if self._session is None or self._session.pid is None:
+        """Whether its process is there and not stopped."""
+        if self._session is None or self._session.pid is None or self._cli is None:
             return False
-        return await asyncio.to_thread(lambda: all(works(process) for process in self._processes))
+        return await asyncio.to_thread(works, self._cli)
 
     async def hand_over(self) -> tuple[ClaudeSession, PrivateFiles] | None:
         """The session, connected, and its files: they are the caller's now. None when it did not get ready or is no
@@ -344,12 +344,12 @@ def memory_of(waiting: Sequence[WarmCLI]) -> tuple[list[float], float]:
     return [warm.resident_mb() for warm in waiting], available_mb()
 
 
-def processes_of(session: ClaudeSession) -> list[psutil.Process]:
-    """The reaper and the CLI."""
-    if session.pid is None:
-        return []
-    reaper = psutil.Process(session.pid)
-    return [reaper, *reaper.children()]
+def cli_of(session: ClaudeSession) -> psutil.Process | None:
+    """The CLI itself: the reaper's child. When the reaper dies it dies as well."""
+    if session.pid is not None:
+        with suppress(psutil.Error):
+            return next(iter(psutil.Process(session.pid).children()), None)
+    return None
 
 
 def works(process: psutil.Process) -> bool:
