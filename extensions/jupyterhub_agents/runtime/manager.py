@@ -85,9 +85,9 @@ class RunManager(LoggingConfigurable):
         3600.0, min=1, help="Seconds by the wall clock that a run may take when its agent sets no timeout_s."
     ).tag(config=True)
     stuck_after_s = Float(
-        900.0, min=0, help="Seconds after which a run is ended as stuck, when Claude Code says nothing, has no tool at "
-        "work and waits for no one; 0 is never. An API call that is not answered ends by Claude Code's own limits, "
-        "of 10 minutes at most, and is tried again: set more than that."
+        900.0, min=0, help="Seconds after which a run is ended as stuck, when Claude Code says nothing, has no tool or "
+        "task at work and waits for no one; 0 is never. Claude Code itself is silent for up to 6 minutes while an API "
+        "call gets no answer (10 where API_TIMEOUT_MS counts), and then tries again: a shorter time ends such runs."
     ).tag(config=True)  # fmt: skip
     setting_sources = List(
         Unicode(),
