@@ -12,7 +12,7 @@ import psutil
 import pytest
 from prometheus_client import REGISTRY
 
-from jupyterhub_agents.models import AgentSpec, Event, PermissionMode, RunStatus
+from jupyterhub_agents.models import AgentSpec, Decision, Event, PermissionMode, RunStatus
 from jupyterhub_agents.runtime.memory import available_mb, resident_mb
 from jupyterhub_agents.testing.replies import say, silent, use
 from tests.processes import Family
@@ -121,6 +121,28 @@ async def test_a_waiting_cli_goes_on_when_its_run_is_continued_and_resumed(works
         run = await bench.do("first")
         following = await bench.do("next", continues=run.id)
         assert (following.result, following.session_id) == ("Two.", run.session_id)
+
+
+async def test_a_warm_run_asks_its_own_person_and_what_they_allow_for_ever_ends_what_waits(workshop: Any) -> None:
+    work = use("Bash", {"command": "echo made >> a"})
+    async with workshop({"hello": HELLO, "work": [work, say("Done.")]}, pool=ONE) as bench:
+        await bench.agent()
+        await bench.do("hello")
+        await warmed(bench)
+        hits = taken("hit")
+        run = await bench.start("work")
+
+        async def asked() -> bool:
+            return bool((await bench.store.list_approvals("ana", waiting=True)).items)
+
+        await bench.until(asked)
+        [approval] = (await bench.store.list_approvals("ana", waiting=True)).items
+        assert (approval.run_id, taken("hit")) == (run.id, hits + 1)
+        await bench.manager.decide(approval.id, Decision.AGENT, message=None, by="ana")
+        assert (await bench.finish(run)).result == "Done."
+        assert (bench.home / "agents" / "helper" / "a").read_text() == "made\n"
+        await warmed(bench)
+        assert bench.manager.pool._waiting[0].recipe.agent.revision == 2
 
 
 async def test_only_the_very_same_agent_is_served(workshop: Any, below: Family) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jupyterhub_agents.models import Event, RunStatus
+from jupyterhub_agents.models import Decision, Event, RunStatus
 from jupyterhub_agents.testing.replies import fail, say, silent, use
 from tests.processes import Family
 
@@ -54,6 +54,17 @@ async def test_a_tool_that_says_nothing_for_long_is_waited_for(workshop: Any) ->
     async with workshop([use("Bash", {"command": SLOW}), say("Done.")], stuck_after_s=1.5) as bench:
         await bench.agent(tools=["Bash(*)"])
         assert (await bench.do("work")).result == "Done."
+
+
+async def test_a_person_who_takes_their_time_is_waited_for(workshop: Any) -> None:
+    async with workshop([use("Bash", {"command": "echo made > a"}), say("Done.")], stuck_after_s=1.5) as bench:
+        await bench.agent()
+        run = await bench.start("work")
+        await bench.seen(run, '"waiting"')
+        await asyncio.sleep(3)
+        [approval] = (await bench.store.list_approvals("ana", waiting=True)).items
+        await bench.manager.decide(approval.id, Decision.ONCE, message=None, by="ana")
+        assert (await bench.finish(run)).result == "Done."
 
 
 async def test_a_subagent_and_its_tools_are_waited_for(workshop: Any) -> None:
