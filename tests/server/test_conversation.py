@@ -38,6 +38,8 @@ SCRIPT = {
     "which agents": [tool("list_agents"), say("There they are.")],
     "have the poet": [tool("run_agent", id="poet", prompt="a verse on rain", wait_s=60), say("It wrote a verse.")],
     "a verse on rain": [say("Rain falls. The end.")],
+    "ask the guard": [tool("run_agent", id="guard", prompt="touch a file", wait_s=60), say("It waits for you.")],
+    "touch a file": [use("Bash", {"command": "touch made-here"}), say("Touched.")],
     "make it twice": [
         tool("create_agent", id="Not An Id", name="X", instructions="x"),
         tool("create_agent", name="Twin", instructions="x"),
@@ -111,6 +113,17 @@ def test_an_agent_is_made_changed_listed_and_run_as_a_person_says_it(server: Ser
     # The session is the same for Claude too: the last request held all that was said before.
     last = next(r for r in reversed(server.model.messages) if r.prompt == "Now have the poet write.")
     assert "Your poet is ready." in json.dumps(last.body["messages"])
+
+
+def test_a_run_that_waits_for_a_person_is_told_at_once(server: Server) -> None:
+    server.agent("guard")
+    told = converse(server, "Please ask the guard.")
+    assert (told["text"], told["component"]["type"]) == ("It waits for you.", "run")
+    inner = told["component"]["runId"]
+    assert server.run(inner)["status"] == "waiting"
+    (asked,) = server.get(f"api/approvals?run={inner}&waiting=true").json()["items"]
+    assert server.post(f"api/approvals/{asked['id']}/decide", {"decision": "once"}).status_code == 200
+    assert server.finish(inner)["result"] == "Touched."
 
 
 def test_what_was_made_is_read_from_what_the_tools_answered(server: Server) -> None:

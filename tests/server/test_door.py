@@ -24,6 +24,7 @@ SCRIPT = {
         say("Listed."),
     ],
     "greet": [say("Hello.")],
+    "touch a file": [use("Bash", {"command": "touch made-here"}), say("Touched.")],
 }
 
 
@@ -77,15 +78,25 @@ def test_the_socket_is_for_the_owner_alone(start_server: StartServer) -> None:
 def test_what_is_the_persons_own_to_say_is_not_offered(start_server: StartServer) -> None:
     with start_server(SCRIPT) as server, through(socket_of(server)) as door:
         assert door.get("api/agents").status_code == 200
-        for path in ("api/conversation", "api/approvals", "api/approvals/x"):
+        for path in ("api/conversation", "api/approvals", "api/approvals/x", "api/approvals/x/decide"):
             for method in ("GET", "POST", "PATCH"):
-                answer = door.request(method, path, json={})
-                assert answer.status_code in (403, 404), (method, path, answer.text)
-        answer = door.post("api/conversation", json={"message": "hello"})
-        assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
+                answer = door.request(method, path, json={"message": "hello"})
+                assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed"), (method, path)
         for path in ("api/contents", "api/kernels", "api/terminals", "lab", "static/favicon.ico", "metrics"):
             assert door.get(path).status_code == 404, path
         assert server.get("api/runs").json()["items"] == []
+
+
+def test_an_agent_cannot_allow_itself_what_it_asks_for(start_server: StartServer) -> None:
+    with start_server(SCRIPT) as server, through(socket_of(server)) as door:
+        server.agent()
+        run = server.until(server.start("touch a file")["id"], "waiting")
+        (asked,) = server.get("api/approvals?waiting=true").json()["items"]
+        refused = door.post(f"api/approvals/{asked['id']}/decide", json={"decision": "once"})
+        assert refused.status_code == 403
+        assert server.run(run["id"])["status"] == "waiting"
+        assert server.post(f"api/approvals/{asked['id']}/decide", {"decision": "once"}).status_code == 200
+        assert server.finish(run["id"])["status"] == "succeeded"
 
 
 def test_a_door_that_a_killed_server_left_is_replaced(start_server: StartServer) -> None:

@@ -113,8 +113,8 @@ class ConversationHandler(WebSocketMixin, WebSocketHandler, AgentsHandler):
         await self._reply_when_ended(run, message.wait)
 
     async def _reply_when_ended(self, run: Run, wait: float) -> None:
-        """Answer at the run's end, or after `wait` seconds with how it stands. A caller who leaves ends the waiting,
-        not the run."""
+        """Answer when the run has ended or waits for a person, or after `wait` seconds with how it stands. A caller who
+        leaves ends the waiting, not the run."""
         manager = await self.manager()
         self._waiting = asyncio.create_task(ended(manager, run), name=f"wait for {run.id}")
         try:
@@ -194,10 +194,11 @@ async def newest_turn(store: AgentStore, owner: str, conversation_id: str) -> Ru
 
 
 async def ended(manager: RunManager, run: Run) -> None:
-    """Wait for the end of a run."""
+    """Wait for the end of a run, or until it waits for a person."""
     async with aclosing(manager.follow(run.id, run.last_seq)) as items:
-        async for _ in items:
-            pass
+        async for item in items:
+            if isinstance(item.data, Run) and item.data.status is RunStatus.WAITING:
+                return
 
 
 async def answer(manager: RunManager, store: AgentStore, run_id: str) -> Answer:
