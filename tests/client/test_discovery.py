@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,23 @@ def test_a_token_that_is_none_is_refused_without_being_said(token: str) -> None:
 def test_a_token_is_never_shown() -> None:
     for place in (Hub("https://x/", TOKEN), Workspace("https://x/", TOKEN)):
         assert TOKEN not in repr(place)
+
+
+def test_without_a_server_that_has_a_token_the_door_is_taken(tmp_path: Path) -> None:
+    folder = tmp_path / ".local" / "share" / "jupyterhub-agents"
+    folder.mkdir(parents=True)
+    path = folder / "s"
+    environ = {"HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    write_server(tmp_path, "1", token="")
+    (folder / "door").write_text(str(path))
+    assert find(environ=environ).url == "http://127.0.0.1:8888/"  # the door names what is not there
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        assert find(environ=environ).url == "http://127.0.0.1:8888/"  # nobody listens
+        listener.listen()
+        door = find(environ=environ)
+        assert isinstance(door, Workspace)
+        assert (door.socket, door.headers) == (str(path), {})
+        assert find(socket=path, environ={}) == find(socket=folder / "door", environ={}) == door
+        write_server(tmp_path, "1")
+        assert find(environ=environ) == Workspace("http://127.0.0.1:8888/", TOKEN)
