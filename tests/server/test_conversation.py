@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,6 @@ from websockets.sync.client import ClientConnection, connect
 from jupyterhub_agents.server.assistant import TOOLS
 from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.replies import Reply, say, use
-from tests.processes import Family
 from tests.workspace import Place, Server, StartServer
 
 POET = {"id": "poet", "name": "Poet", "instructions": "Write short poems.", "tools": []}
@@ -296,7 +296,6 @@ def test_each_turn_can_be_looked_at_again(server: Server) -> None:
 
 
 def test_no_process_of_a_conversation_knows_a_token_and_no_list_of_processes_the_definition(server: Server) -> None:
-    family = Family()
     started = converse(server, "speak slowly", wait=0)
     server.seen(started["runId"], '"init"')
     below = psutil.Process(server.process.pid).children(recursive=True)
@@ -309,9 +308,12 @@ def test_no_process_of_a_conversation_knows_a_token_and_no_list_of_processes_the
         seen += process.cmdline()
     assert "mcp" in seen, "the MCP server was not among them"
     assert not [word for word in seen if "mcpServers" in word or "You help a person" in word]
+    folders = list((server.home / ".local/share/jupyterhub-agents/runs").iterdir())
+    definitions = [file for folder in folders for file in folder.glob("mcp.json")]
+    assert definitions
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+    assert {stat.S_IMODE(file.stat().st_mode) for folder in folders for file in folder.iterdir()} == {0o600}
     server.finish(started["runId"])
-    assert not list((server.home / ".local/share/jupyterhub-agents/runs").iterdir())
-    assert family() == []
 
 
 def test_the_assistant_is_an_agent_like_others_and_changes_to_it_hold(start_server: StartServer) -> None:
