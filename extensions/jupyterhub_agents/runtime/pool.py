@@ -95,16 +95,17 @@ class WarmCLI:
             log.warning("no CLI could be kept warm for the agent %s: %s", self.recipe.agent.id, error)
         return error is None
 
-    async def lives(self) -> bool:
+    def lives(self) -> bool:
         """Whether its process is there and not stopped."""
         if self._session is None or self._session.pid is None or self._cli is None:
             return False
-        return await asyncio.to_thread(works, self._cli)
+        # Not in a thread, which takes ten times as long: /proc is memory, and a run waits for this.
+        return works(self._cli)
 
     async def hand_over(self) -> tuple[ClaudeSession, PrivateFiles] | None:
         """The session, connected, and its files: they are the caller's now. None when it did not get ready or is no
         more; a session of the same id can then be started in its place."""
-        if not await self.opened() or not await self.lives():
+        if not await self.opened() or not self.lives():
             metrics.WARM_STARTS.labels("miss").inc()
             await self.discard()
             return None
@@ -276,7 +277,7 @@ class WarmPool(LoggingConfigurable):
         now = self._clock()
         for warm in list(self._waiting):
             idle = (now - warm.since).total_seconds() >= self.idle_s
-            if idle or not await warm.opened() or not await warm.lives():
+            if idle or not await warm.opened() or not warm.lives():
                 self._drop_if_waiting(warm)
         await self._end_what_left()
         if self._may_fill and not self._is_busy():
