@@ -44,6 +44,10 @@ class Stop(StrEnum):
     STUCK = "stuck"
 
 
+class DiedWaiting(Exception):
+    """A CLI that had waited for this run died before it said anything."""
+
+
 class Execution:
     """Drives one run, or the part of it between two rests. `open_session` gives a session that is not connected yet.
 
@@ -136,13 +140,27 @@ class Execution:
         return max(since + self._rest_after_s - time.monotonic(), 0)
 
     async def _work(self) -> Outcome:
+        """Work with the session that is given; with another when that one waited and died before it said anything."""
+        try:
+            return await self._converse()
+        except DiedWaiting as died:
+            log.info("run %s: the CLI that waited for it is gone: %s", self.recorder.run.id, died)
+            await self._close_session()
+            return await self._converse()
+
+    async def _converse(self) -> Outcome:
         """Connect, hand over the prompt, record what comes back until the CLI has no more to do."""
         begin = time.perf_counter()
         self.session = session = await self._open_session()
         self._gate.begin()
         session.permission = self._gate.ask
         await session.connect()
-        await session.send(self._prompt)
+        try:
+            await session.send(self._prompt)
+        except SessionEnded as ended:
+            if session.rehearsed:
+                raise DiedWaiting(str(ended)) from ended
+            return Outcome.failed("session_ended", f"Claude Code broke off before it began: {ended}")
         await self._gate.told()
         result: dict[str, Any] | None = None
         idle = True
@@ -159,12 +177,16 @@ class Execution:
                 except TimeoutError:
                     break
                 except SessionEnded as ended:
+                    if session.rehearsed and not heard:
+                        raise DiedWaiting(str(ended)) from ended
                     if result is None and self._gate.waiting:
                         return Outcome(RunStatus.WAITING)
                     if result is None:
                         return Outcome.failed("session_ended", f"Claude Code broke off before it was done: {ended}")
                     break
                 if message is None:
+                    if session.rehearsed and not heard:
+                        raise DiedWaiting("it ended without a word")
                     break
                 self._heard_at = time.monotonic()
                 self._silence.take(message)

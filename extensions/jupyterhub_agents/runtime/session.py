@@ -51,6 +51,7 @@ class ClaudeSession:
         """What brings the CLI's transcript into our store."""
         self._client = ClaudeSDKClient(options)
         self._connected = False
+        self.rehearsed = False
         self._closing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
@@ -74,6 +75,7 @@ class ClaudeSession:
         nothing is asked of the API, nothing written to the transcript, and the model is told nothing of it. Raises
         SessionEnded when it does not go so.
         """
+        self.rehearsed = True
         for _ in range(REHEARSALS):
             await self._client.query(_nothing())
             async with aclosing(self.messages()) as messages:
@@ -86,8 +88,11 @@ class ClaudeSession:
                     raise SessionEnded(self.last_words("Claude Code ended at an empty message."))
 
     async def send(self, prompt: str) -> None:
-        """Hand over a person's message."""
-        await self._client.query(prompt)
+        """Hand over a person's message. Raises SessionEnded when the CLI is no more."""
+        try:
+            await self._client.query(prompt)
+        except ClaudeSDKError as error:
+            raise SessionEnded(self.last_words(str(error))) from error
 
     async def messages(self) -> AsyncGenerator[dict[str, Any]]:
         """The CLI's stream-json messages, as they are, until it ends. Raises SessionEnded when it broke off.
