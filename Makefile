@@ -5,6 +5,8 @@ STATE ?= .local
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+# Most tests wait for other processes most of the time.
+WORKERS ?= 3
 
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
@@ -19,7 +21,7 @@ INSTALL := $(BIN)/python tools/install.py
 
 help:
 	@echo 'make run     start a hub here and say where to sign in   (PORT=8000 STATE=.local)'
-	@echo 'make test    run the tests                               (ARGS="tests/hub -k culler")'
+	@echo 'make test    run the tests            (ARGS="tests/hub -k culler" WORKERS=0 one after the other)'
 	@echo 'make check   ruff and mypy'
 	@echo 'make bench   measure, print a table, write benchmarks/results.json'
 	@echo 'make lock    pin the newest versions that fit, in requirements/ and tools/proxy/'
@@ -31,7 +33,7 @@ run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/terminal
 	@exec $(BIN)/python -m hub_config.launch --port '$(PORT)' --state '$(STATE)'
 
 test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/terminal
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(ARGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile $(ARGS)
 
 check: $(STAMPS)/test $(STAMPS)/project
 	@$(BIN)/ruff check

@@ -168,6 +168,7 @@ async def test_decisions_that_cannot_be_are_refused_and_the_call_goes_on_waiting
         run = await bench.start("work")
         [approval] = await waiting(bench)
         assert approval.rules == []
+        await status(bench, run, RunStatus.WAITING)
         for decision in (Decision.RUN, Decision.AGENT):
             with pytest.raises(InvalidInput, match="once only"):
                 await decide(bench, approval, decision)
@@ -253,7 +254,8 @@ async def test_a_run_that_only_waits_gives_up_its_process_and_goes_on_when_decid
         await decide(bench, a, Decision.ONCE)
         [b] = await waiting(bench)
         await bench.until(lambda: asyncio.to_thread(lambda: not below()))
-        assert (bench.manager.busy, bench.manager.unfinished) == (0, 1)
+        await bench.until(lambda: asyncio.sleep(0, bench.manager.busy == 0))
+        assert bench.manager.unfinished == 1
         assert (await bench.manager.get(run.id)).status is RunStatus.WAITING
         await decide(bench, b, Decision.ONCE)
         [c] = await waiting(bench)

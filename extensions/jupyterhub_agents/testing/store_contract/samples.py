@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from ...errors import AgentsError
 from ...ids import new_id, new_session_id
 from ...models import (
@@ -80,6 +82,12 @@ def make_approval(run: Run, number: int = 0, **fields: Any) -> Approval:
         "id": new_id(), "owner": run.owner, "run_id": run.id, "agent_id": run.agent_id, "tool": "Bash",
         "input": {"command": f"step {number}"}, "created_at": T0 + timedelta(seconds=number), **fields,
     })  # fmt: skip
+
+
+def differing(found: BaseModel, wanted: BaseModel) -> list[str]:
+    """The names of the fields that differ. For records with long texts: pytest takes minutes to draw a difference of
+    those."""
+    return [name for name in type(wanted).model_fields if getattr(found, name) != getattr(wanted, name)]
 
 
 def transcript_key(session_id: str = "session", subpath: str = "", project_key: str = "project") -> TranscriptKey:
