@@ -269,7 +269,8 @@ class RunManager(LoggingConfigurable):
             resumable = before is not None and await asyncio.to_thread(has_session, self._config_folder, run.session_id)
             return await self._enqueue(live, agent, Turn(run.prompt, resume=resumable))
         except BaseException:
-            await self._release(live)
+            if live.task is None:
+                await self._release(live)
             raise
 
     async def resume(self, run_id: str, prompt: str | None = None) -> Run:
@@ -291,7 +292,8 @@ class RunManager(LoggingConfigurable):
             await live.gate.load()
             return await self._enqueue(live, agent, await self._next_turn(live, agent, prompt))
         except BaseException:
-            await self._release(live)
+            if live.task is None:
+                await self._release(live)
             raise
 
     async def _next_turn(self, live: LiveRun, agent: Agent, prompt: str | None) -> Turn:
@@ -419,6 +421,7 @@ class RunManager(LoggingConfigurable):
             raise
         live.rests = True
         self._begin(live, agent, None)
+        await asyncio.sleep(0)  # a task that is cancelled before its first step takes none, and would release nothing
         return True
 
     async def _record_interruption(self, run: Run, why: str) -> Run:
@@ -454,10 +457,15 @@ class RunManager(LoggingConfigurable):
             await live.warm.discard()
 
     async def _enqueue(self, live: LiveRun, agent: Agent, turn: Turn) -> Run:
+        """Put a run into the queue. It begins while that is being stored; nobody sees more of it before that is."""
         live.recorder.start()
         await self._record_queued(live, turn)
         self._begin(live, agent, turn)
-        await asyncio.sleep(0)  # a task that is cancelled before its first step takes none, and would release nothing
+        try:
+            await live.recorder.drain()
+        except AgentsError:
+            live.stop(Stop.SHUTDOWN)
+            raise
         return live.feed.run
 
     async def _record_queued(self, live: LiveRun, turn: Turn) -> None:
@@ -467,7 +475,6 @@ class RunManager(LoggingConfigurable):
         await live.recorder.add(
             EventType.STATUS, payload, status=RunStatus.QUEUED, error=None, finished_at=None, result=None
         )
-        await live.recorder.drain()
         with about(live.feed.run):
             tell_queued(live.feed.run, resumed=turn.resume)
 
