@@ -24,6 +24,7 @@ ALLOWED = {
     "store": NOUNS,
     "runtime": NOUNS | {"store"},
     "server": NOUNS | {"subagents", "store", "runtime"},
+    "service": NOUNS | {"store"},
     "client": NOUNS | {"subagents"},
     "testing": NOUNS | {"store"},
     "": {"_version", "server"},  # __init__.py tells Jupyter Server where the extension is, when it asks

@@ -13,7 +13,7 @@ compile() {
         --no-emit-index-url --no-emit-find-links "$@" pyproject.toml --output-file "$file"
 }
 
-compile test --extra firestore --extra hub --extra workspace --group build --group test --group check
-compile run --extra hub --extra workspace --group build --constraint requirements/test.txt
+compile test --extra firestore --extra hub --extra service --extra workspace --group build --group test --group check
+compile run --extra hub --extra service --extra workspace --group build --constraint requirements/test.txt
 "$bin/uv" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --group lock --output-file requirements/lock.txt

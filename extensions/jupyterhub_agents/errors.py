@@ -3,6 +3,7 @@
     AgentsError                    something this project refuses or could not do
     +-- InvalidInput         400   a value is wrong; the message says which and what to do
     +-- NotAllowed           403   this person may not do that
+    |   +-- NotSignedIn      401   the token or key is missing, unknown, expired or revoked
     +-- NotFound             404   no such agent, revision, run (or not this person's: the same answer)
     +-- Conflict             409   the thing changed meanwhile, or is in a state that does not allow this
     |   +-- StaleRevision    409   a write named an old revision; `current` is the newest
@@ -12,6 +13,7 @@
     +-- QueueFull            429   too many runs are waiting
     +-- StoreUnavailable     503   the store could not be reached or written; nothing was half-written
     +-- RuntimeUnavailable   503   Claude Code could not be started here
+    +-- HubUnavailable       503   JupyterHub could not be asked who somebody is
 
 Over HTTP an error is `{"code", "message", "reason"}` with the status above (plus `current` for a stale
 revision): `code` is for programs and never changes, `message` is for people and says what to do,
@@ -48,6 +50,11 @@ class InvalidInput(AgentsError):
 class NotAllowed(AgentsError):
     status = 403
     code = "not_allowed"
+
+
+class NotSignedIn(NotAllowed):
+    status = 401
+    code = "not_signed_in"
 
 
 class NotFound(AgentsError):
@@ -110,11 +117,16 @@ class RuntimeUnavailable(AgentsError):
     code = "runtime_unavailable"
 
 
+class HubUnavailable(AgentsError):
+    status = 503
+    code = "hub_unavailable"
+
+
 _BY_CODE: dict[str, type[AgentsError]] = {
     cls.code: cls
     for cls in (
-        AgentsError, InvalidInput, NotAllowed, NotFound, Conflict, StaleRevision, AlreadyExists,
-        SequenceGap, TooLarge, QueueFull, StoreUnavailable, RuntimeUnavailable,
+        AgentsError, InvalidInput, NotAllowed, NotSignedIn, NotFound, Conflict, StaleRevision, AlreadyExists,
+        SequenceGap, TooLarge, QueueFull, StoreUnavailable, RuntimeUnavailable, HubUnavailable,
     )
 }  # fmt: skip
 _BY_STATUS: dict[int, type[AgentsError]] = {

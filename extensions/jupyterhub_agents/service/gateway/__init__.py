@@ -1,0 +1,1 @@
+"""The gateway: Claude's Messages API for workspaces, passed through byte for byte and metered."""

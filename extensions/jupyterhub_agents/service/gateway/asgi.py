@@ -1,0 +1,330 @@
+"""The gateway as an ASGI application: who calls, may they, pass it through, what did it use.
+
+Plain ASGI, because each piece of an answer goes from one socket to the other with nothing between. aiohttp is the
+client by measurement (docs/gateway.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDict
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from yarl import URL
+
+from ...errors import AgentsError
+from ...ids import Clock, utcnow
+from ..identity import Identities, Person
+from . import metrics
+from .headers import RawHeaders, credential, downwards, upwards
+from .meter import Call, Meter, Refused, Reservation
+from .refusals import STOP, Refusal, not_served, of_caller, redirected, too_large, unreachable
+from .upstream import Forward, NotOffered, Upstream
+from .usage import UsageReader
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MESSAGES = "/v1/messages"
+SERVED = {
+    MESSAGES: ("POST",),
+    "/v1/messages/count_tokens": ("POST",),
+    "/v1/models": ("GET",),
+    "/api/hello": ("HEAD", "GET"),
+}
+ONE_MODEL = re.compile(r"/v1/models/[A-Za-z0-9][A-Za-z0-9._@:-]{0,199}\Z")
+
+
+class Left(Exception):
+    """The caller has gone."""
+
+
+class CutOff(Exception):
+    """The upstream broke off in the middle of an answer. Raised out of the application, so that the caller's connection
+    is cut too: an answer that ended in order would be taken for whole."""
+
+
+class _Asked(BaseModel):
+    """What the meter needs to know of a request. Whatever is wrong with it is the API's to say."""
+
+    model: Any = None
+    max_tokens: Any = None
+    stream: Any = None
+
+
+_ASKED = TypeAdapter(_Asked)
+
+
+class GatewayApp:
+    """Serves the paths in SERVED, below wherever it is mounted."""
+
+    def __init__(
+        self,
+        *,
+        identities: Identities,
+        meter: Meter,
+        upstream: Upstream,
+        client: aiohttp.ClientSession,
+        proxy: str,
+        body_limit: int,
+        clock: Clock = utcnow,
+    ) -> None:
+        self._identities = identities
+        self._meter = meter
+        self._upstream = upstream
+        self._client = client
+        self._proxy = proxy or None
+        self._limit = body_limit
+        self._clock = clock
+        self._settling: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Wait until all that ended is settled."""
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=10)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = _Exchange(scope, receive, send)
+        try:
+            try:
+                await self._serve(exchange)
+            except NotOffered as none:
+                await exchange.refuse(none.refusal)
+        except Left:
+            pass
+
+    async def _serve(self, exchange: _Exchange) -> None:
+        begin = time.monotonic()
+        if not exchange.is_served:
+            await exchange.refuse(not_served(exchange.method, exchange.path))
+            return
+        if exchange.path == "/api/hello":
+            await exchange.answer(200, [(b"content-type", b"application/json"), (b"content-length", b"2")], b"{}")
+            return
+        try:
+            person = await self._identities.of_credential(credential(exchange.headers))
+        except AgentsError as error:
+            metrics.REFUSALS.labels("identity").inc()
+            await exchange.refuse(of_caller(error))
+            return
+        body = await exchange.body(self._limit)
+        if body is None:
+            metrics.REFUSALS.labels("size").inc()
+            await exchange.refuse(too_large(self._limit))
+            return
+        if exchange.path != MESSAGES:
+            await self._pass_through(exchange, body, None, begin)
+            return
+        call = self._call(person, body)
+        try:
+            reservation = await self._meter.reserve(call)
+        except Refused as refused:
+            metrics.REFUSALS.labels("meter").inc()
+            await exchange.refuse(
+                Refusal(refused.status, refused.error_type, refused.message, {**STOP, **refused.headers})
+            )
+            return
+        bill = _Bill(reservation, begin)
+        try:
+            await self._pass_through(exchange, body, bill, begin)
+        finally:
+            await self._settle(bill)
+
+    async def _pass_through(self, exchange: _Exchange, body: bytes, bill: _Bill | None, begin: float) -> None:
+        forward = await self._upstream.forward(
+            method=exchange.method,
+            path=exchange.path,
+            query=exchange.query,
+            headers=upwards(exchange.headers),
+            body=body,
+        )
+        # One task moves bytes, the other watches for the caller's leaving; the first to end ends both.
+        moving = asyncio.create_task(self._move(exchange, forward, bill, begin), name="gateway call")
+        leaving = asyncio.create_task(exchange.left(), name="gateway caller")
+        try:
+            await asyncio.wait((moving, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if moving.done():
+                moving.result()
+            else:
+                metrics.CUT.labels("caller").inc()
+        finally:
+            moving.cancel()
+            leaving.cancel()
+            await asyncio.gather(moving, leaving, return_exceptions=True)
+
+    async def _move(self, exchange: _Exchange, forward: Forward, bill: _Bill | None, begin: float) -> None:
+        answer: aiohttp.ClientResponse | None = None
+        with metrics.OPEN.track_inprogress():
+            try:
+                request = self._client.request(
+                    exchange.method,
+                    URL(forward.url, encoded=True),
+                    headers=_text(forward.headers),
+                    data=forward.body or None,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                )
+                async with request as answer:
+                    await self._answer(exchange, answer, bill, begin)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if answer is not None and exchange.started:
+                    metrics.CUT.labels("upstream").inc()
+                    log.warning("%s cut an answer: %s", self._upstream.host, type(error).__name__)
+                    raise CutOff from error
+                log.warning("%s was not reached: %s", self._upstream.host, type(error).__name__)
+                metrics.REFUSALS.labels("unreachable").inc()
+                await exchange.refuse(unreachable(self._upstream.host))
+
+    async def _answer(
+        self, exchange: _Exchange, answer: aiohttp.ClientResponse, bill: _Bill | None, begin: float
+    ) -> None:
+        metrics.CALLS.labels(exchange.path if not exchange.one_model else "/v1/models/{id}", answer.status).inc()
+        metrics.FIRST_BYTE.observe(time.monotonic() - begin)
+        if 300 <= answer.status < 400:
+            log.error("%s answered %d: Gateway's address of it is wrong", self._upstream.host, answer.status)
+            await exchange.refuse(redirected(self._upstream.host))
+            return
+        reader = None
+        if bill is not None:
+            bill.status = answer.status
+            if answer.status == 200:
+                reader = bill.reader = UsageReader(
+                    content_type=answer.headers.get("content-type", ""),
+                    content_encoding=answer.headers.get("content-encoding", ""),
+                )
+        await exchange.start(answer.status, downwards(answer.raw_headers))
+        async for piece in answer.content.iter_any():
+            if reader is not None:
+                reader.feed(piece)
+            await exchange.write(piece)
+        if reader is not None:
+            reader.finish()
+        await exchange.end()
+
+    def _call(self, person: Person, body: bytes) -> Call:
+        try:
+            asked = _ASKED.validate_json(body)
+        except ValidationError:
+            asked = _Asked()
+        return Call(
+            person=person,
+            model=asked.model if isinstance(asked.model, str) else "",
+            max_tokens=asked.max_tokens if isinstance(asked.max_tokens, int) else None,
+            input_chars=len(body),
+            stream=bool(asked.stream),
+            started_at=self._clock(),
+        )
+
+    async def _settle(self, bill: _Bill) -> None:
+        """In a task of its own: a caller who leaves, or a service that stops, breaks no settlement off."""
+        task = asyncio.create_task(bill.settle(), name="settle gateway call")
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        await asyncio.shield(task)
+
+
+class _Bill:
+    """What is to be settled for one call."""
+
+    def __init__(self, reservation: Reservation, begin: float) -> None:
+        self._reservation = reservation
+        self._begin = begin
+        self.status = 502
+        self.reader: UsageReader | None = None
+
+    async def settle(self) -> None:
+        usage = self.reader.usage if self.reader is not None else metrics.NOTHING
+        metrics.count(usage)
+        try:
+            await self._reservation.settle(
+                usage,
+                status=self.status,
+                duration_s=time.monotonic() - self._begin,
+                complete=self.reader.complete if self.reader is not None else True,
+            )
+        except Exception:
+            log.exception("a call could not be settled")
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.method: str = scope["method"]
+        self.headers: RawHeaders = list(scope["headers"])
+        # As it came, not decoded: what looks like another path stays what it is. uvicorn leaves the query out.
+        root = str(scope.get("root_path", ""))
+        raw = bytes(scope.get("raw_path") or b"").decode("latin-1")
+        self.path = raw.removeprefix(root)
+        self.query = bytes(scope["query_string"]).decode("latin-1")
+        self.one_model = ONE_MODEL.match(self.path) is not None
+        self.started = False
+        self._receive = receive
+        self._send = send
+
+    @property
+    def is_served(self) -> bool:
+        return self.method in (("GET",) if self.one_model else SERVED.get(self.path, ()))
+
+    async def body(self, limit: int) -> bytes | None:
+        """The whole of it; None when it is longer than `limit`. Raises Left."""
+        declared = dict(self.headers).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > limit:
+            return None
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Left
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > limit:
+                return None
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+
+    async def left(self) -> None:
+        """Returns when the caller has gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def start(self, status: int, headers: RawHeaders) -> None:
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, piece: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self, last: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": last})
+
+    async def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        await self.start(status, headers)
+        await self.end(b"" if self.method == "HEAD" else body)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        headers, body = refusal.encode()
+        await self.answer(refusal.status, headers, body)
+
+
+def _text(headers: RawHeaders) -> CIMultiDict[str]:
+    """For aiohttp, which writes header values as UTF-8. Its session loses values of a header that is repeated in
+    different letter case (seen); ASGI's names are all in lower case."""
+    return CIMultiDict((name.decode("latin-1"), _decoded(value)) for name, value in headers)
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

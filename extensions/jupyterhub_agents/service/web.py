@@ -1,0 +1,138 @@
+"""The service's web application: what it is made of, its errors, its documentation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_swagger import patch_fastapi
+from starlette.exceptions import HTTPException
+
+from .. import errors
+from .._version import __version__
+from . import health, keys_api
+from .gateway.asgi import CutOff, GatewayApp
+from .gateway.client import make_client
+from .hub import HubAPI
+from .identity import Identities
+from .run_keys import RunKeys
+
+if TYPE_CHECKING:
+    from .app import AgentsService
+
+DESCRIPTION = """The service of a JupyterHub whose people work with coding agents. Every request but those for health
+and this page carries a JupyterHub token with the scope `access:services!service=agents`, as
+`Authorization: Bearer TOKEN`. Claude's Messages API is at `anthropic/`, as Anthropic documents it."""
+
+CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+class QuietWhenCut(logging.Filter):
+    """uvicorn logs what an application raises, with its traceback. CutOff is how the gateway has a connection cut, and
+    has been logged in a line of its own."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], CutOff))
+
+
+def build(service: AgentsService) -> FastAPI:
+    """The application. It opens what it needs when it starts, and closes it when it stops."""
+    prefix = service.prefix.rstrip("/")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            gateway = service.gateway
+            hub = HubAPI(service.hub_api_url, service.hub_api_token, timeout_s=service.hub_timeout_s)
+            stack.push_async_callback(hub.close)
+            keys = RunKeys(service.run_key_secret_bytes)
+            identities = Identities(hub, keys, service=service.service_name, cache_s=service.identity_cache_s)
+            stack.push_async_callback(identities.close)
+            meter = gateway.make_meter()
+            await meter.open()
+            stack.push_async_callback(meter.close)
+            client = make_client(gateway.connect_timeout_s)
+            stack.push_async_callback(client.close)
+            upstream = gateway.make_upstream()
+            passing.target = GatewayApp(
+                identities=identities, meter=meter, upstream=upstream, client=client, proxy=gateway.proxy,
+                body_limit=gateway.body_limit_mb * 1_000_000,
+            )  # fmt: skip
+            stack.push_async_callback(passing.target.close)
+            app.state.service = service
+            app.state.identities = identities
+            app.state.keys = keys
+            app.state.checks = {"hub": health.told(hub.check), "upstream": upstream.trouble, "ledger": meter.trouble}
+            yield
+
+    app = FastAPI(
+        title="jupyterhub-agents",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url=f"{prefix}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    passing = _Late()
+    app.include_router(health.router, prefix=prefix)
+    app.include_router(keys_api.router, prefix=f"{prefix}/api")
+    app.mount(f"{prefix}/anthropic", passing)
+    # Served from the package: no other host is asked for anything.
+    patch_fastapi(
+        app,
+        docs_url=f"{prefix}/docs",
+        redirect_from_root_to_docs=False,
+        swagger_js_url=f"{prefix}/docs/swagger-ui-bundle.js",
+        swagger_css_url=f"{prefix}/docs/swagger-ui.css",
+        swagger_favicon_url=f"{prefix}/docs/favicon.png",
+    )
+    _tell_errors(app)
+    logging.getLogger("uvicorn.error").addFilter(QuietWhenCut())
+    return app
+
+
+class _Late:
+    """An ASGI application that is there when the service has started."""
+
+    target: GatewayApp
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.target(scope, receive, send)
+
+
+def _tell_errors(app: FastAPI) -> None:
+    """Every error in the project's own shape."""
+
+    def handle(kind: type[Exception]) -> Callable[[Any], Any]:
+        return app.exception_handler(kind)
+
+    @handle(errors.AgentsError)
+    async def agents_error(_: Request, error: errors.AgentsError) -> JSONResponse:
+        status, body = errors.encode(error)
+        return JSONResponse(body, status)
+
+    @handle(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        found = [f"{'.'.join(map(str, each['loc'][1:])) or 'the request'}: {each['msg']}" for each in error.errors()]
+        return JSONResponse(errors.body(400, "invalid_input", "; ".join(found[:10])), 400)
+
+    @handle(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        message = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not possible here."}
+        code = CODES.get(error.status_code, "http_error")
+        body = errors.body(error.status_code, code, message.get(error.status_code, str(error.detail)))
+        return JSONResponse(body, error.status_code, headers=error.headers)
+
+    @handle(Exception)
+    async def unforeseen(_: Request, error: Exception) -> JSONResponse:
+        body = errors.body(
+            500, "internal_error", "It failed for a reason of the service's own; its log has the details."
+        )
+        return JSONResponse(body, 500)
