@@ -159,10 +159,12 @@ class AgentHub(Configurable):
 
     anthropic_api_key = Unicode(
         help="""
-        The key that agents reach Claude with. Without one, a scripted demo model answers, which says so.
+        The organisation's key, by which Claude is reached. Without one (and without `vertex_project`), a scripted demo
+        model answers, which says so.
 
-        Every workspace gets this key, so everyone who can sign in can read and use it. Default: the environment
-        variable ANTHROPIC_API_KEY; better there than in a file.
+        Only the hub's service gets it: workspaces reach Claude through that, with keys of their own that end with
+        them. On one machine, where every workspace runs under the hub's own account, somebody who means to can read
+        it all the same. Default: the environment variable ANTHROPIC_API_KEY; better there than in a file.
         """
     ).tag(config=True)
 
@@ -171,6 +173,31 @@ class AgentHub(Configurable):
         Where the Messages API is reached, when not at Anthropic's own address; used together with
         `anthropic_api_key`. Default: the environment variable ANTHROPIC_BASE_URL.
         """
+    ).tag(config=True)
+
+    vertex_project = Unicode(
+        help="""
+        The Google Cloud project by whose Vertex AI Claude is reached when there is no `anthropic_api_key`.
+
+        The service uses its own Google identity (Application Default Credentials); there is no key. Default: the
+        environment variable ANTHROPIC_VERTEX_PROJECT_ID.
+        """
+    ).tag(config=True)
+
+    vertex_region = Unicode(
+        help="""
+        The region of Vertex AI, such as `europe-west1`, or `global`, which is what none means. Default: the environment
+        variable CLOUD_ML_REGION.
+        """
+    ).tag(config=True)
+
+    service_arguments = List(
+        Unicode(),
+        help="""
+        More command-line arguments for the hub's service, such as `--AgentsService.identity_cache_s=10`.
+
+        They can be read by everyone on the machine: secrets belong into a file named by `--config`.
+        """,
     ).tag(config=True)
 
     environment_keep = List(
@@ -215,7 +242,7 @@ class AgentHub(Configurable):
     @property
     def uses_demo_model(self) -> bool:
         """Whether a scripted model answers, because there is no key for a real one."""
-        return not self.anthropic_api_key
+        return not self.anthropic_api_key and not self.vertex_project
 
     # What comes from the environment is read here and nowhere else.
 
@@ -251,6 +278,14 @@ class AgentHub(Configurable):
     @default("anthropic_base_url")
     def _anthropic_base_url_default(self) -> str:
         return os.environ.get("ANTHROPIC_BASE_URL", "")
+
+    @default("vertex_project")
+    def _vertex_project_default(self) -> str:
+        return os.environ.get("ANTHROPIC_VERTEX_PROJECT_ID", "")
+
+    @default("vertex_region")
+    def _vertex_region_default(self) -> str:
+        return os.environ.get("CLOUD_ML_REGION", "")
 
     @default("proxy_command")
     def _proxy_command_default(self) -> list[str]:

@@ -235,6 +235,8 @@ def _how_to_use(hub: AgentHub) -> str:
             "a scripted demo model, not an AI: it only shows how things work.\n"
             "                For the real one: ANTHROPIC_API_KEY=... make run"
         )
+    elif not hub.anthropic_api_key:
+        model = f"Claude on Vertex AI, in the project {hub.vertex_project}"
     else:
         model = f"the real API, at {hub.anthropic_base_url or 'Anthropic'}, with the key in ANTHROPIC_API_KEY"
     return f"""

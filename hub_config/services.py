@@ -1,15 +1,23 @@
-"""The programs that run beside the hub: the culler, and the demo model where there is no real one."""
+"""The programs that run beside the hub: the agents' service, the culler, a demo model where there is no real one."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 
 from traitlets.config import Config
+from traitlets.config.loader import LazyConfigValue
 
 from .hub import AgentHub
 from .proxy import free_ports
 from .state import LAUNCH_MARK
+
+SERVICE = "agents"
+SERVICE_SCOPES = ["read:users:name", "read:users:groups", "read:servers"]
+"""Who somebody is, and whether a workspace still runs: what `GET /users/NAME` tells of these is all that is asked."""
+GOOGLE_IDENTITY = ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME")
+"""Where Google's client finds the service's own identity (Application Default Credentials)."""
 
 DEMO_NOTICE = (
     "These answers come from a scripted demo model, not from an AI."
@@ -22,8 +30,60 @@ def configure(c: Config, hub: AgentHub) -> None:
     """Adds to what the site lists in `c.JupyterHub.services` and `load_roles` itself."""
     if hub.cull_timeout:
         _cull_idle_workspaces(c, hub)
-    if hub.uses_demo_model:
-        _run_demo_model(c, hub)
+    _run_agents_service(c, hub, _run_demo_model(c, hub) if hub.uses_demo_model else _real_model(hub))
+
+
+def _run_agents_service(c: Config, hub: AgentHub, model: dict[str, str]) -> None:
+    """The service that holds the key to the models. It alone gets `model`: workspaces reach it at its own address,
+    because the proxy would hide from them that a stream was cut."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    kept = {name: os.environ[name] for name in hub.environment_keep if name in os.environ}
+    c.JupyterHub.services.append(
+        {
+            "name": SERVICE,
+            "url": url,
+            "display": False,
+            "command": [sys.executable, "-m", "jupyterhub_agents.service.app", *hub.service_arguments],
+            "environment": {
+                **kept, **model, "JUPYTERHUB_AGENTS_SERVICE_STATE": str(hub.state.service), LAUNCH_MARK: hub.state_dir
+            },
+        }
+    )  # fmt: skip
+    _add_scopes(c, "agents-service", SERVICE_SCOPES, services=[SERVICE])
+    # A role that is given here replaces JupyterHub's own of that name: its scopes are repeated ("RBAC", Default roles).
+    use = f"access:services!service={SERVICE}"
+    _add_scopes(c, "user", ["self", use])
+    _add_scopes(c, "server", ["users:activity!user", "access:servers!server", use])
+    c.Spawner.environment.update(
+        {
+            "JUPYTERHUB_AGENTS_SERVICE_URL": f"{url}/services/{SERVICE}/",
+            "ANTHROPIC_BASE_URL": f"{url}/services/{SERVICE}/anthropic",
+        }
+    )
+
+
+def _add_scopes(c: Config, name: str, scopes: list[str], **holders: list[str]) -> None:
+    """A role with these scopes; one that the site has set itself gets what it lacks."""
+    if isinstance(c.JupyterHub.load_roles, LazyConfigValue):
+        c.JupyterHub.load_roles = c.JupyterHub.load_roles.get_value([])
+    for role in c.JupyterHub.load_roles:
+        if role["name"] == name:
+            role["scopes"] = list(dict.fromkeys([*role.get("scopes", []), *scopes]))
+            return
+    c.JupyterHub.load_roles.append({"name": name, "scopes": scopes, **holders})
+
+
+def _real_model(hub: AgentHub) -> dict[str, str]:
+    """What tells the service where the real models are, in the words that Claude Code uses itself."""
+    said = {
+        "ANTHROPIC_API_KEY": hub.anthropic_api_key,
+        "ANTHROPIC_BASE_URL": hub.anthropic_base_url,
+        "ANTHROPIC_VERTEX_PROJECT_ID": hub.vertex_project,
+        "CLOUD_ML_REGION": hub.vertex_region,
+    }
+    google = {name: os.environ[name] for name in GOOGLE_IDENTITY if hub.vertex_project and name in os.environ}
+    return {name: value for name, value in said.items() if value} | google
 
 
 def _cull_idle_workspaces(c: Config, hub: AgentHub) -> None:
@@ -44,8 +104,8 @@ def _cull_idle_workspaces(c: Config, hub: AgentHub) -> None:
     )
 
 
-def _run_demo_model(c: Config, hub: AgentHub) -> None:
-    """The scripted model as a service of the hub, with a key of this start that only workspaces know."""
+def _run_demo_model(c: Config, hub: AgentHub) -> dict[str, str]:
+    """The scripted model as a service of the hub, with a key of this start. Gives what the agents' service is told."""
     key = f"demo-{secrets.token_urlsafe(24)}"
     (port,) = free_ports(1)
     c.JupyterHub.services.append(
@@ -58,10 +118,5 @@ def _run_demo_model(c: Config, hub: AgentHub) -> None:
             "environment": {"JUPYTERHUB_AGENTS_DEMO_KEY": key, LAUNCH_MARK: hub.state_dir},
         }
     )  # fmt: skip
-    c.Spawner.environment.update(
-        {
-            "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}",
-            "ANTHROPIC_API_KEY": key,
-            "JUPYTERHUB_AGENTS_NOTICE": DEMO_NOTICE,
-        }
-    )
+    c.Spawner.environment.update({"JUPYTERHUB_AGENTS_NOTICE": DEMO_NOTICE})
+    return {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}", "ANTHROPIC_API_KEY": key}

@@ -40,12 +40,8 @@ def _environment(hub: AgentHub) -> dict[str, str]:
     if hub.managed_settings:
         environment["JUPYTERHUB_AGENTS_MANAGED_SETTINGS"] = json.dumps(hub.managed_settings)
     if {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} & os.environ.keys():
-        # The hub and the demo model are on this machine: no proxy can reach them for a workspace.
+        # The hub and its service are on this machine: no proxy can reach them for a workspace.
         kept = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
         direct = ",".join(filter(None, [kept, "127.0.0.1", "localhost"]))
         environment |= {"NO_PROXY": direct, "no_proxy": direct}
-    if not hub.uses_demo_model:
-        environment["ANTHROPIC_API_KEY"] = hub.anthropic_api_key
-        if hub.anthropic_base_url:
-            environment["ANTHROPIC_BASE_URL"] = hub.anthropic_base_url
     return environment

@@ -37,6 +37,11 @@ class StateFolder:
         return self.path / "secrets"
 
     @property
+    def service(self) -> Path:
+        """What the agents' service keeps."""
+        return self.path / "service"
+
+    @property
     def log(self) -> Path:
         """What the hub, the proxy and the workspaces say."""
         return self.path / "hub.log"
@@ -52,7 +57,7 @@ class StateFolder:
 
     def make(self) -> None:
         """Make the folders that are missing, mode 0700. Raises OSError."""
-        for folder in (self.path, self.hub, self.homes, self.secrets):
+        for folder in (self.path, self.hub, self.homes, self.secrets, self.service):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
 

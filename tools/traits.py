@@ -10,9 +10,12 @@ from traitlets import TraitType, Undefined
 from traitlets.config import Configurable
 
 from hub_config.hub import AgentHub
+from jupyterhub_agents.runtime.keys import RunKeys
 from jupyterhub_agents.runtime.manager import RunManager
 from jupyterhub_agents.runtime.pool import WarmPool
 from jupyterhub_agents.server.app import AgentsApp
+from jupyterhub_agents.service.app import AgentsService
+from jupyterhub_agents.service.gateway.config import Gateway
 
 TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -35,9 +38,12 @@ This page is made of the traits' own help by `python tools/traits.py`.
 
 SECTIONS: tuple[tuple[str, str, type[Configurable]], ...] = (
     ("The hub", "jupyterhub_config.py", AgentHub),
+    ("The hub's service", "the file that `jupyterhub-agents-service --config` names", AgentsService),
+    ("The gateway to Claude", "the file that `jupyterhub-agents-service --config` names", Gateway),
     ("A workspace", "jupyter_server_config.py", AgentsApp),
     ("Runs of a workspace", "jupyter_server_config.py", RunManager),
     ("Processes that wait for a run", "jupyter_server_config.py", WarmPool),
+    ("Keys of runs", "jupyter_server_config.py", RunKeys),
 )
 
 
@@ -45,7 +51,7 @@ def text() -> str:
     """The page."""
     parts = [HEAD]
     for title, file, cls in SECTIONS:
-        parts.append(f"\n## {title}\n\n`c.{cls.__name__}` in `{file}`\n")
+        parts.append(f"\n## {title}\n\n`c.{cls.__name__}` in {file if ' ' in file else f'`{file}`'}\n")
         for name, trait in sorted(cls.class_own_traits(config=True).items()):
             parts.append(f"\n### `{name}`\n\n{type(trait).__name__}, {default_of(cls, name, trait)}.\n")
             parts.append(f"\n{help_of(trait)}\n")

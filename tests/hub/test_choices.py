@@ -50,7 +50,7 @@ def test_an_admin_name_that_nobody_could_sign_in_with_is_refused(c: Config, name
 
 def test_the_culler_gets_the_scopes_its_documentation_names_and_no_others(c: Config) -> None:
     configure(c)
-    (role,) = [role for role in c.JupyterHub.load_roles.get_value([]) if role["services"] == ["idle-culler"]]
+    (role,) = [role for role in c.JupyterHub.load_roles if role["name"] == "idle-culler"]
     assert role["scopes"] == ["list:users", "read:users:activity", "read:servers", "delete:servers"]
 
 
@@ -58,7 +58,7 @@ def test_no_culler_runs_when_workspaces_may_stay(c: Config) -> None:
     c.AgentHub.cull_timeout = 0
     c.AgentHub.anthropic_api_key = "key"
     configure(c)
-    assert "services" not in c.JupyterHub or not c.JupyterHub.services.get_value([])
+    assert [service["name"] for service in c.JupyterHub.services.get_value([])] == ["agents"]
 
 
 def test_a_sites_own_services_and_roles_stay(c: Config) -> None:
@@ -67,7 +67,32 @@ def test_a_sites_own_services_and_roles_stay(c: Config) -> None:
     configure(c)
     assert c.JupyterHub.services[0] == {"name": "own"}
     assert c.JupyterHub.load_roles[0] == {"name": "own"}
-    assert {service["name"] for service in c.JupyterHub.services} == {"own", "idle-culler", "demo-model"}
+    assert {service["name"] for service in c.JupyterHub.services} == {"own", "idle-culler", "demo-model", "agents"}
+
+
+def test_people_and_workspaces_may_use_the_service_and_it_may_see_who_and_whether_they_run(c: Config) -> None:
+    configure(c)
+    scopes = {role["name"]: role["scopes"] for role in c.JupyterHub.load_roles}
+    use = "access:services!service=agents"
+    assert scopes["user"] == ["self", use]
+    assert scopes["server"] == ["users:activity!user", "access:servers!server", use]
+    assert scopes["agents-service"] == ["read:users:name", "read:users:groups", "read:servers"]
+
+
+def test_a_sites_own_user_role_gets_what_it_lacks(c: Config) -> None:
+    c.JupyterHub.load_roles = [{"name": "user", "scopes": ["self", "read:hub"]}]
+    configure(c)
+    (role,) = [role for role in c.JupyterHub.load_roles if role["name"] == "user"]
+    assert role["scopes"] == ["self", "read:hub", "access:services!service=agents"]
+
+
+def test_the_key_reaches_the_service_alone(c: Config) -> None:
+    c.AgentHub.anthropic_api_key = "key-of-the-organisation"
+    configure(c)
+    (service,) = [s for s in c.JupyterHub.services.get_value([]) if s["name"] == "agents"]
+    assert service["environment"]["ANTHROPIC_API_KEY"] == "key-of-the-organisation"
+    assert "key-of-the-organisation" not in str(c.Spawner)
+    assert "key-of-the-organisation" not in str(service["command"])
 
 
 def test_the_sites_policy_reaches_every_workspace(c: Config) -> None:

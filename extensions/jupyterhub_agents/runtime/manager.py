@@ -26,6 +26,7 @@ from .approvals import QUESTION, Gate
 from .cli import cli_environment, config_folder, find_cli, has_session, kept_usage
 from .execution import Execution, Stop, record_status
 from .feed import RunFeed, StreamItem, stored
+from .keys import RunKeys
 from .lifecycle import tell_ended, tell_queued, tell_started
 from .logs import about, failed
 from .options import PrivateFiles, RunExtras, SessionChoice, options_for
@@ -138,12 +139,13 @@ class RunManager(LoggingConfigurable):
         self._live: dict[str, LiveRun] = {}
         self._places = asyncio.Semaphore(self.max_running)
         self._closing = False
+        self._keys = RunKeys(parent=self)
         self._troubles: dict[str, str] = {}
         self.extras: Callable[[Agent], RunExtras | None] = lambda agent: None
         """What runs of an agent get besides what it says; asked anew for each CLI that is started."""
         self.pool = WarmPool(
-            lambda recipe, session_id: self._prepare(
-                recipe.agent, SessionChoice(session_id, False), recipe.directory, rules=[]
+            lambda recipe, session_id, run_id: self._prepare(
+                recipe.agent, run_id, SessionChoice(session_id, False), recipe.directory, rules=[]
             ),
             self._recipe,
             is_busy=lambda: sum(not live.rests for live in self._live.values()) >= self.max_running,
@@ -234,7 +236,6 @@ class RunManager(LoggingConfigurable):
         """Make a run and put it into the queue. Raises NotFound, QueueFull, Conflict."""
         self._take_more()
         agent = await self.store.get_agent(self.owner, agent_id, request.revision)
-        run_id = new_id(self._clock)
         before = None
         if request.continues is not None:
             before = await self.store.get_run(self.owner, request.continues)
@@ -246,6 +247,7 @@ class RunManager(LoggingConfigurable):
         if before is None:
             self.pool.used(agent)
             warm = self.pool.take(agent) if not self._places.locked() else None
+        run_id = warm.run_id if warm else new_id(self._clock)
         run = Run(
             id=run_id,
             owner=self.owner,
@@ -549,7 +551,7 @@ class RunManager(LoggingConfigurable):
             live.gate.directory = directory = self._inside_home(await self._directory_of(run, agent))
             if ready is None:
                 choice = SessionChoice(run.session_id, turn.resume)
-                ready = await asyncio.to_thread(self._prepare, agent, choice, directory, live.gate.rules)
+                ready = await asyncio.to_thread(self._prepare, agent, run.id, choice, directory, live.gate.rules)
             session, made = ready
             files.append(made)
             return session
@@ -616,7 +618,7 @@ class RunManager(LoggingConfigurable):
             return None  # a run says it, when there is one
 
     def _prepare(
-        self, agent: Agent, session: SessionChoice, directory: Path, rules: list[str]
+        self, agent: Agent, run_id: str, session: SessionChoice, directory: Path, rules: list[str]
     ) -> tuple[ClaudeSession, PrivateFiles]:
         """Make the folder and the files of a run, and its session."""
         try:
@@ -626,6 +628,11 @@ class RunManager(LoggingConfigurable):
             raise RuntimeUnavailable(
                 f"The run's folder could not be made: {error.strerror}: {error.filename}"
             ) from error
+        # Claude Code's variables are set when it is started: the key is made then, for the run or for its session.
+        key = self._keys.environment(
+            work_s=agent.timeout_s or self.default_timeout_s,
+            run_id=run_id, agent_id=agent.id, session_id=session.id,
+        )  # fmt: skip
         options = options_for(
             agent,
             session=session,
@@ -634,7 +641,7 @@ class RunManager(LoggingConfigurable):
             ),
             directory=directory,
             environment=cli_environment(
-                {**self.environment, "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1"},
+                {**self.environment, **key, "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1"},
                 cli=Path(self.cli_path),
                 grace_s=self.kill_grace_s,
             ),

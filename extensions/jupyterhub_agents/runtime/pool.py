@@ -15,7 +15,7 @@ import psutil
 from traitlets import Float, Int
 from traitlets.config import LoggingConfigurable
 
-from ..ids import Clock, new_session_id
+from ..ids import Clock, new_id, new_session_id
 from ..models import Agent
 from . import metrics
 from .memory import available_mb, resident_mb
@@ -39,8 +39,8 @@ class Recipe:
     """All that a CLI is started with. One that was warmed serves a run only when nothing of it differs.
 
     What differs from run to run by nature, such as a key that is made out to one run, cannot stand in `environment`:
-    a CLI's variables are set when it is started. Such a thing has to be made with the session's id, when the CLI is
-    warmed (`WarmPool`'s `prepare`), and be left out here.
+    a CLI's variables are set when it is started. It is made out to the run and the session that the CLI will serve, when
+    that is warmed (`WarmPool`'s `prepare`), and left out here.
     """
 
     agent: Agent
@@ -51,17 +51,18 @@ class Recipe:
     """Whatever else of the site's choices is told to the SDK."""
 
 
-Prepare = Callable[[Recipe, str], tuple[ClaudeSession, PrivateFiles]]
-"""Makes the session of that id, not connected yet, and its private files. Called in a thread."""
+Prepare = Callable[[Recipe, str, str], tuple[ClaudeSession, PrivateFiles]]
+"""Makes the session of that id, for the run of that id, not connected yet, and its private files. Called in a thread."""
 
 
 class WarmCLI:
     """A CLI that waits for its run, or is on its way there. It is used once."""
 
-    def __init__(self, recipe: Recipe, prepare: Prepare, since: datetime) -> None:
+    def __init__(self, recipe: Recipe, prepare: Prepare, clock: Clock) -> None:
         self.recipe = recipe
         self.session_id = new_session_id()
-        self.since = since
+        self.run_id = new_id(clock)
+        self.since = clock()
         self._prepare = prepare
         self._session: ClaudeSession | None = None
         self._files: PrivateFiles | None = None
@@ -70,7 +71,7 @@ class WarmCLI:
 
     async def _open(self) -> None:
         async with asyncio.timeout(OPEN_S):
-            making = asyncio.create_task(asyncio.to_thread(self._prepare, self.recipe, self.session_id))
+            making = asyncio.create_task(asyncio.to_thread(self._prepare, self.recipe, self.session_id, self.run_id))
             try:
                 await asyncio.shield(making)
             finally:
@@ -314,7 +315,7 @@ class WarmPool(LoggingConfigurable):
             recipe = self._recipe(use.agent)
             if recipe is None or not await self._has_room_for(use):
                 continue
-            warm = WarmCLI(recipe, self._prepare, self._clock())
+            warm = WarmCLI(recipe, self._prepare, self._clock)
             self._waiting.append(warm)
             if not await warm.opened():
                 self._drop_if_waiting(warm)

@@ -15,9 +15,10 @@ from jupyter_core.application import NoStart
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Enum, Unicode, default
 
-from ..errors import AgentsError
+from ..errors import AgentsError, RuntimeUnavailable
 from ..runtime import logs
 from ..runtime.cli import config_folder
+from ..runtime.keys import RunKeys
 from ..runtime.manager import RunManager
 from ..runtime.metrics import measured
 from ..runtime.pool import WarmPool
@@ -33,6 +34,9 @@ from .welcome.welcome import WelcomeHandler
 from .workspace import Workspace
 
 TERMINAL_S = 30.0
+KEY_RETRY_S = 5.0
+TERMINAL_KEY_S = 2_592_000.0
+"""A terminal stays open for as long as its workspace does; its key ends with that in any case."""
 
 
 class AgentsApp(ExtensionApp):
@@ -42,7 +46,7 @@ class AgentsApp(ExtensionApp):
     app_name = "jupyterhub-agents"
     description = __doc__
     load_other_extensions = True
-    classes = [RunManager, WarmPool]  # noqa: RUF012 - a trait of JupyterApp's
+    classes = [RunManager, WarmPool, RunKeys]  # noqa: RUF012 - a trait of JupyterApp's
 
     owner = Unicode(
         help="Whose workspace this is: agents and runs are stored under this name. On a hub the person's user name, "
@@ -109,6 +113,7 @@ class AgentsApp(ExtensionApp):
             return manager
 
         self._watching: asyncio.Task[None] | None = None
+        self._getting_key: asyncio.Task[None] | None = None
         self._opening_door: asyncio.Task[None] | None = None
         self._door: Door | None = None
         self._workspace = Workspace(store, make_manager, owner=self.owner, state=state, files=files)
@@ -129,6 +134,7 @@ class AgentsApp(ExtensionApp):
         await asyncio.to_thread(without_hub_token, serverapp)
         self._watching = asyncio.create_task(self._watch_terminal(), name="look when the terminal was typed into")
         self._opening_door = asyncio.create_task(self._open_door(), name="open the door")
+        self._getting_key = asyncio.create_task(self._get_terminal_key(), name="get the terminal's key")
         try:
             await self._workspace.open()
         except AgentsError as error:
@@ -136,7 +142,7 @@ class AgentsApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Stop all runs and close the store."""
-        tasks = [task for task in (self._watching, self._opening_door) if task is not None]
+        tasks = [task for task in (self._watching, self._opening_door, self._getting_key) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -163,6 +169,19 @@ class AgentsApp(ExtensionApp):
             if (typed := await terminal().last_input()) is not None:
                 self.serverapp.web_app.settings["last_activity_times"]["claude-code"] = typed
             await asyncio.sleep(TERMINAL_S)
+
+    async def _get_terminal_key(self) -> None:
+        """The terminal's Claude Code gets a key of its own, which is no run's. It is there before anybody can open the
+        terminal, as a rule; until then its calls are refused."""
+        keys = RunKeys(parent=self)
+        while True:
+            try:
+                terminal().credentials = await asyncio.to_thread(keys.environment, work_s=TERMINAL_KEY_S)
+            except RuntimeUnavailable as error:
+                self.log.warning("The terminal has no key yet: %s", error.message)
+                await asyncio.sleep(KEY_RETRY_S)
+            else:
+                return
 
     def _stop_in_order_on_sigint(self) -> None:
         """JupyterHub's local spawners stop a workspace by SIGINT, for which Jupyter Server without a terminal has no

@@ -43,6 +43,8 @@ class Terminal:
         """The file that says where the agents API is for programs without a token; set before the first start."""
         self.folder = make_folder(FOLDER_PREFIX)
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self.credentials: dict[str, str] = {}
+        """What gives the terminal's Claude Code access to the models, once the server has it."""
         self._last_input = LastInput(self.folder / "tmux.sock")
 
     def server_process(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Terminal:
 
     def environment(self) -> dict[str, str]:
         """What is set over the server's own environment; the reaper drops what is hidden from the CLI."""
-        changes = cli_environment({}, cli=Path(sys.executable), grace_s=STOP_GRACE_S)
+        changes = cli_environment(self.credentials, cli=Path(sys.executable), grace_s=STOP_GRACE_S)
         return {name: literal(value) for name, value in changes.items()}
 
     async def last_input(self) -> datetime | None:
