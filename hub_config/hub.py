@@ -163,8 +163,9 @@ class AgentHub(Configurable):
         model answers, which says so.
 
         Only the hub's service gets it: workspaces reach Claude through that, with keys of their own that end with
-        them. On one machine, where every workspace runs under the hub's own account, somebody who means to can read
-        it all the same. Default: the environment variable ANTHROPIC_API_KEY; better there than in a file.
+        them. It is written nowhere. On one machine, where every workspace runs under the hub's own account, somebody
+        who means to can find it all the same. Default: the environment variable ANTHROPIC_API_KEY; better there than
+        in a file.
         """
     ).tag(config=True)
 

@@ -9,6 +9,7 @@ import sys
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
+from .handover import hold
 from .hub import AgentHub
 from .proxy import free_ports
 from .state import LAUNCH_MARK
@@ -77,13 +78,16 @@ def _add_scopes(c: Config, name: str, scopes: list[str], **holders: list[str]) -
 def _real_model(hub: AgentHub) -> dict[str, str]:
     """What tells the service where the real models are, in the words that Claude Code uses itself."""
     said = {
-        "ANTHROPIC_API_KEY": hub.anthropic_api_key,
         "ANTHROPIC_BASE_URL": hub.anthropic_base_url,
         "ANTHROPIC_VERTEX_PROJECT_ID": hub.vertex_project,
         "CLOUD_ML_REGION": hub.vertex_region,
     }
     google = {name: os.environ[name] for name in GOOGLE_IDENTITY if hub.vertex_project and name in os.environ}
-    return {name: value for name, value in said.items() if value} | google
+    return {name: value for name, value in said.items() if value} | google | _held_key(hub.anthropic_api_key)
+
+
+def _held_key(key: str) -> dict[str, str]:
+    return {"ANTHROPIC_API_KEY_FILE": hold(key)} if key else {}
 
 
 def _cull_idle_workspaces(c: Config, hub: AgentHub) -> None:
@@ -119,4 +123,4 @@ def _run_demo_model(c: Config, hub: AgentHub) -> dict[str, str]:
         }
     )  # fmt: skip
     c.Spawner.environment.update({"JUPYTERHUB_AGENTS_NOTICE": DEMO_NOTICE})
-    return {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}", "ANTHROPIC_API_KEY": key}
+    return {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}", **_held_key(key)}

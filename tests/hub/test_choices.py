@@ -90,9 +90,9 @@ def test_the_key_reaches_the_service_alone(c: Config) -> None:
     c.AgentHub.anthropic_api_key = "key-of-the-organisation"
     configure(c)
     (service,) = [s for s in c.JupyterHub.services.get_value([]) if s["name"] == "agents"]
-    assert service["environment"]["ANTHROPIC_API_KEY"] == "key-of-the-organisation"
+    assert Path(service["environment"]["ANTHROPIC_API_KEY_FILE"]).read_text() == "key-of-the-organisation"
     assert "key-of-the-organisation" not in str(c.Spawner)
-    assert "key-of-the-organisation" not in str(service["command"])
+    assert "key-of-the-organisation" not in str(service)  # JupyterHub writes all of it into its database
 
 
 def test_the_sites_policy_reaches_every_workspace(c: Config) -> None:

@@ -51,7 +51,7 @@ def busy_workspace(person: Person) -> list[psutil.Process]:
         daemon = psutil.Process(int(kernel.execute(DAEMON)))
     processes = person.hub.processes()
     assert daemon in processes
-    assert len(processes) >= 8  # launcher, hub, proxy, culler, demo model, workspace, kernel, shell, daemon
+    assert len(processes) >= 9  # launcher, hub, proxy, culler, demo model, service, workspace, kernel, shell, daemon
     return processes
 
 
@@ -134,7 +134,7 @@ def test_it_says_where_to_sign_in_as_whom_and_that_the_model_is_a_demo(hub: Runn
 
 def test_no_secret_is_on_a_command_line_or_in_the_log(hub: RunningHub, ada: Person) -> None:
     ada.spawn()
-    key = find(hub, "jupyterhub.singleuser").environ()["ANTHROPIC_API_KEY"]
+    key = find(hub, "jupyterhub_agents.testing.demo_model").environ()["JUPYTERHUB_AGENTS_DEMO_KEY"]
     secrets = [hub.user_password, hub.admin_password, key, ada.token]
     said = [" ".join(process.cmdline()) for process in hub.processes()] + [(hub.state / "hub.log").read_text()]
     assert not [secret for secret in secrets for text in said if secret in text]
@@ -191,13 +191,19 @@ def test_given_passwords_and_a_given_key_are_used_and_not_stored(state: Path) ->
             assert admin.sign_in(ADMIN_PASSWORD).url.path == "/hub/home"
             ada.spawn()
         given = find(hub, "jupyterhub.singleuser").environ()
-        assert given["ANTHROPIC_API_KEY"] == "a-key-of-the-site"
-        assert given["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
+        service = find(hub, "jupyterhub_agents.service.app").environ()
+        assert "a-key-of-the-site" not in service.values()
+        assert Path(service["ANTHROPIC_API_KEY_FILE"]).read_text() == "a-key-of-the-site"
+        assert service["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
+        assert given["ANTHROPIC_BASE_URL"] == f"{service['JUPYTERHUB_SERVICE_URL']}/services/agents/anthropic"
+        assert "a-key-of-the-site" not in given.values()
         assert "JUPYTERHUB_AGENTS_NOTICE" not in given
         assert not {"JUPYTERHUB_AGENTS_USER_PASSWORD", "SOME_SECRET_OF_THE_HUB", "CONFIGPROXY_AUTH_TOKEN"} & set(given)
         assert "the real API, at http://127.0.0.1:9" in hub.said
         assert not any("demo_model" in word for process in hub.processes() for word in process.cmdline())
     assert not list((state / "secrets").iterdir())
+    for path in state.rglob("*"):
+        assert not path.is_file() or b"a-key-of-the-site" not in path.read_bytes(), path
 
 
 def test_without_a_key_a_workspace_gets_the_demo_model_and_its_notice(hub: RunningHub, ada: Person) -> None:

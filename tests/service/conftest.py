@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -13,8 +13,6 @@ from tests.hub.people import Person, RunningHub, running_hub
 from tests.service.wire import Caller, RawUpstream
 
 ORGANISATION_KEY = "sk-organisation-key-that-nobody-may-see-0815"
-
-StartHub = Callable[..., AbstractContextManager[RunningHub]]
 
 
 @contextmanager
@@ -30,8 +28,18 @@ def hub_with_service(
         yield hub
 
 
+def processes_of(hub: RunningHub, word: str) -> list[psutil.Process]:
+    """The hub's processes with `word` in their command. Some may end while this looks."""
+    found = []
+    for process in hub.processes():
+        with suppress(psutil.Error):
+            if word in process.cmdline():
+                found.append(process)
+    return found
+
+
 def service_process(hub: RunningHub) -> psutil.Process:
-    (process,) = [each for each in hub.processes() if "jupyterhub_agents.service.app" in each.cmdline()]
+    (process,) = processes_of(hub, "jupyterhub_agents.service.app")
     return process
 
 
@@ -42,11 +50,10 @@ def service_url(hub: RunningHub) -> str:
 
 def server_token(hub: RunningHub, person: Person) -> str:
     """The token that the hub gave the person's running workspace."""
-    for process in hub.processes():
-        if "jupyterhub.singleuser" in process.cmdline():
-            environment = process.environ()
-            if environment["JUPYTERHUB_USER"] == person.name:
-                return str(environment["JUPYTERHUB_API_TOKEN"])
+    for process in processes_of(hub, "jupyterhub.singleuser"):
+        environment = process.environ()
+        if environment["JUPYTERHUB_USER"] == person.name:
+            return str(environment["JUPYTERHUB_API_TOKEN"])
     raise AssertionError(f"{person.name} has no workspace")
 
 

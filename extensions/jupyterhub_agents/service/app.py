@@ -136,7 +136,7 @@ class AgentsService(Application):
                 raise TraitError(
                     f"AgentsService.{name} is not set, nor is {variable}: start it as a service of the hub."
                 )
-        _ = self.run_key_secret_bytes
+        _ = self.run_key_secret_bytes, self.gateway.anthropic_api_key  # what is wrong with them is said now
 
     def start(self) -> None:
         """Serve until a signal."""

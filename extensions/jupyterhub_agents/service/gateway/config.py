@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,8 +28,9 @@ class Gateway(LoggingConfigurable):
         "`vertex` when there is a `vertex_project` and no `anthropic_api_key`, else `anthropic`.",
     ).tag(config=True)
     anthropic_api_key = Unicode(
-        help="The organisation's key to Anthropic's API. Default: the environment variable ANTHROPIC_API_KEY of the "
-        "service; better there than in a file, and never on the command line, which everyone on the machine can read."
+        help="The organisation's key to Anthropic's API; never to be set on the command line, which everyone on the "
+        "machine can read. Default: what stands in the file that the environment variable ANTHROPIC_API_KEY_FILE of "
+        "the service names, such as a mounted secret, else the environment variable ANTHROPIC_API_KEY."
     ).tag(config=True)
     anthropic_base_url = Unicode(
         help="Where the Messages API is, without /v1. Default: the environment variable ANTHROPIC_BASE_URL of the "
@@ -76,6 +78,11 @@ class Gateway(LoggingConfigurable):
 
     @default("anthropic_api_key")
     def _default_anthropic_api_key(self) -> str:
+        if file := os.environ.get("ANTHROPIC_API_KEY_FILE"):
+            try:
+                return Path(file).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise TraitError(f"ANTHROPIC_API_KEY_FILE: {file} cannot be read: {error.strerror}.") from error
         return os.environ.get("ANTHROPIC_API_KEY", "").strip()
 
     @default("anthropic_base_url")
