@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import firestore_bench, hub_bench, memory_bench, runs_bench, store_bench
+from benchmarks import firestore_bench, gateway_bench, hub_bench, memory_bench, runs_bench, store_bench
 from tests.store.firestore_emulator import NoEmulator
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -22,7 +22,12 @@ BENCHES: dict[str, Callable[[], dict[str, float]]] = {
     "runs": runs_bench.run,
     "memory": memory_bench.run,
     "hub": hub_bench.run,
+    "gateway": gateway_bench.run,
+    "litellm": gateway_bench.with_litellm,
 }
+
+ON_REQUEST = {"litellm"}
+"""It installs LiteLLM, which takes minutes, and measures the gateway beside it: `make bench ARGS=litellm`."""
 
 WANTED: dict[str, tuple[float, str]] = {
     "store.sequential.events_per_s": (5_000, "at least"),
@@ -32,12 +37,14 @@ WANTED: dict[str, tuple[float, str]] = {
     "turn.first_event.server_over_sdk_s": (0.150, "at most"),
     "turn.first_event.warm_to_cli": (0.1, "at most"),
     "hub.spawn.ratio_to_bare": (1.1, "at most"),
+    "gateway.100_per_s.p99_ms": (20, "at most"),
+    "gateway.memory_mb": (256, "at most"),
 }
 """What is wanted of some figures. Falling short is shown, and fails nothing: machines are noisy."""
 
 
 def main(names: list[str]) -> int:
-    """Run the named benchmarks, or all."""
+    """Run the named benchmarks, or all but those in ON_REQUEST."""
     if unknown := set(names) - set(BENCHES):
         sys.stderr.write(f"no such benchmark: {', '.join(sorted(unknown))}. There are {', '.join(BENCHES)}.\n")
         return 2
@@ -49,7 +56,7 @@ def main(names: list[str]) -> int:
         "wanted",
         title=f"Python {platform.python_version()}, {platform.machine()}",
     )
-    for name in names or list(BENCHES):
+    for name in names or [name for name in BENCHES if name not in ON_REQUEST]:
         with console.status(f"measuring {name} ..."):
             started = time.monotonic()
             try:

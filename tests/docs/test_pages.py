@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from jupyterhub_agents.server.routes import ROUTES
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
+from jupyterhub_agents.server.routes import ROUTES
+from jupyterhub_agents.service import health, keys_api
+
+ROUTERS = (("", health.router), ("api", keys_api.router))
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,6 +38,21 @@ def test_the_http_page_has_every_path_and_method() -> None:
         for method in route.operations:
             path = route.path.replace("{number}", "{n}")
             assert f"`{method.upper()} {path}" in page, (method, route.path)
+
+
+def test_the_http_page_has_every_path_of_the_service() -> None:
+    page = (ROOT / "docs" / "http-api.md").read_text().partition("## Of the hub's service")[2]
+    paths = [f"{method} {path}" for prefix, router in ROUTERS for path, method in operations(prefix, router)]
+    assert len(paths) >= 4
+    for each in paths:
+        assert f"`{each}" in page, each
+
+
+def operations(prefix: str, router: APIRouter) -> Iterator[tuple[str, str]]:
+    for route in router.routes:
+        assert isinstance(route, APIRoute)
+        for method in route.methods:
+            yield f"{prefix}{route.path}".strip("/"), method
 
 
 def test_the_pages_name_only_pages_and_pictures_that_are_there() -> None:
