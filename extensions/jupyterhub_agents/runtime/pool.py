@@ -39,8 +39,8 @@ class Recipe:
     """All that a CLI is started with. One that was warmed serves a run only when nothing of it differs.
 
     What differs from run to run by nature, such as a key that is made out to one run, cannot stand in `environment`:
-    a CLI's variables are set when it is started. It is made out to the run and the session that the CLI will serve, when
-    that is warmed (`WarmPool`'s `prepare`), and left out here.
+    a CLI's variables are set when it is started. It is made out to the run and the session that the CLI will serve,
+    when that is warmed (`WarmPool`'s `prepare`), and left out here.
     """
 
     agent: Agent
@@ -52,7 +52,8 @@ class Recipe:
 
 
 Prepare = Callable[[Recipe, str, str], tuple[ClaudeSession, PrivateFiles]]
-"""Makes the session of that id, for the run of that id, not connected yet, and its private files. Called in a thread."""
+"""Makes the session of the first id for the run of the second, not connected yet, and its private files. Called in a
+thread."""
 
 
 class WarmCLI:
