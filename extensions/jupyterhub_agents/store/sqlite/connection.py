@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import StoreUnavailable
 from .failures import BUSY_SECONDS, is_busy
-from .migrations import APPLICATION_ID, VERSION, migrate, user_version
+from .migrations import AGENTS, Schema, migrate, user_version
 
 _CHECKPOINT_PAGES = 4_000
 """Pages in the log (16 MB) before a commit also moves them into the database."""
@@ -55,11 +55,11 @@ def create(path: Path) -> None:
         path.chmod(0o600)
 
 
-def connect_writer(path: Path) -> Connection:
+def connect_writer(path: Path, schema: Schema = AGENTS) -> Connection:
     """A connection that writes, to an existing file brought up to date. Raises sqlite3.Error, StoreUnavailable."""
     raw = _connect(path)
     try:
-        _check_is_ours(path, raw)
+        _check_is_ours(path, raw, schema)
         _use_write_ahead_log(raw)
         # FULL: each commit waits until the disk has the log (fsync), so that a commit outlives a loss of
         # power, as far as the disk keeps its word, and not only the end of the process, which NORMAL
@@ -67,10 +67,10 @@ def connect_writer(path: Path) -> Connection:
         raw.execute("PRAGMA synchronous = FULL")
         raw.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         raw.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
-        migrate(raw)
+        migrate(raw, schema.migrations, schema.application_id)
         # A file that can only be read opens all the same, and shows it at the first write: here.
         raw.execute("BEGIN IMMEDIATE")
-        raw.execute(f"PRAGMA user_version = {VERSION}")
+        raw.execute(f"PRAGMA user_version = {schema.version}")
         raw.execute("ROLLBACK")
         return Connection(path, raw)
     except BaseException:
@@ -102,24 +102,24 @@ def _connect(path: Path) -> sqlite3.Connection:
     return raw
 
 
-def _check_is_ours(path: Path, raw: sqlite3.Connection) -> None:
+def _check_is_ours(path: Path, raw: sqlite3.Connection, schema: Schema) -> None:
     # In one snapshot: another process may be making the schema at this moment.
     raw.execute("BEGIN")
     version = user_version(raw)
     application: int = raw.execute("PRAGMA application_id").fetchone()[0]
     empty: bool = raw.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
     raw.execute("ROLLBACK")
-    if not empty and application != APPLICATION_ID:
+    if not empty and application != schema.application_id:
         raise StoreUnavailable(f"{path} is the database of another program. Name another file, or move this one away.")
-    check_version(path, version)
+    check_version(path, version, schema)
 
 
-def check_version(path: Path, version: int) -> None:
+def check_version(path: Path, version: int, schema: Schema) -> None:
     """Raises StoreUnavailable when a newer version of this program has the file."""
-    if version > VERSION:
+    if version > schema.version:
         raise StoreUnavailable(
             f"{path} was written by a newer version of jupyterhub-agents (its format is {version}, this "
-            f"version knows formats up to {VERSION}). Upgrade jupyterhub-agents, or name another file."
+            f"version knows formats up to {schema.version}). Upgrade jupyterhub-agents, or name another file."
         )
 
 

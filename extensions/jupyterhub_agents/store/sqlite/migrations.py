@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 APPLICATION_ID = 0x4A484147
 """Says in the file's header whose database it is (`PRAGMA application_id`): the letters JHAG."""
@@ -122,8 +123,22 @@ MIGRATIONS: Sequence[Migration] = (
     ),
 )
 
-VERSION = len(MIGRATIONS)
-"""What `PRAGMA user_version` says of a file that this version writes."""
+
+@dataclass(frozen=True)
+class Schema:
+    """What a file holds: whose it is (`PRAGMA application_id`), and the steps to what this version needs."""
+
+    application_id: int
+    migrations: Sequence[Migration]
+
+    @property
+    def version(self) -> int:
+        """What `PRAGMA user_version` says of a file that this version writes."""
+        return len(self.migrations)
+
+
+AGENTS = Schema(APPLICATION_ID, MIGRATIONS)
+VERSION = AGENTS.version
 
 
 def user_version(connection: sqlite3.Connection) -> int:
@@ -131,7 +146,11 @@ def user_version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+def migrate(
+    connection: sqlite3.Connection,
+    migrations: Sequence[Migration] = MIGRATIONS,
+    application_id: int = APPLICATION_ID,
+) -> None:
     """Take the steps that the file has not taken yet, each whole or not at all. Raises sqlite3.Error; the file is
     then as the last whole step left it. Two processes may do this at once."""
     while user_version(connection) < len(migrations):
@@ -142,7 +161,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MI
             if version < len(migrations):
                 for statement in migrations[version]:
                     connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA application_id = {application_id}")
                 connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")
         except BaseException:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...errors import InvalidInput, StoreUnavailable
+from ...errors import InvalidInput
 from ...ids import Clock, utcnow
 from ...models import (
     Agent,
@@ -25,11 +23,9 @@ from ...models import (
 )
 from .. import paging, rules
 from ..base import AgentStore
-from . import agents, approvals, connection, runs, transcripts, whole
+from . import agents, approvals, runs, transcripts, whole
 from . import events as event_log
-from .failures import explain
-from .readers import ReaderPool
-from .writer import GroupCommitWriter
+from .file import SQLiteFile
 
 T = TypeVar("T")
 
@@ -44,54 +40,20 @@ class SQLiteStore(AgentStore):
     """
 
     def __init__(self, path: Path, clock: Clock = utcnow) -> None:
-        self._path = path
+        self._file = SQLiteFile(path)
         self._clock = clock
-        self._writer: GroupCommitWriter | None = None
-        self._readers: ReaderPool | None = None
-        self._lifecycle = asyncio.Lock()
 
     async def open(self) -> None:
-        async with self._lifecycle:
-            if self._writer is not None:
-                return
-            starting = asyncio.create_task(asyncio.to_thread(self._start))
-            try:
-                self._writer = await asyncio.shield(starting)
-            except asyncio.CancelledError:
-                # A thread cannot be cancelled: take back what it started.
-                with contextlib.suppress(StoreUnavailable):
-                    await asyncio.to_thread((await starting).stop)
-                raise
-            self._readers = ReaderPool(self._path)
+        await self._file.open()
 
     async def close(self) -> None:
-        async with self._lifecycle:
-            writer, self._writer = self._writer, None
-            readers, self._readers = self._readers, None
-            if writer is not None and readers is not None:
-                await asyncio.to_thread(_stop, writer, readers)
-
-    def _start(self) -> GroupCommitWriter:
-        writer = GroupCommitWriter(self._path)
-        try:
-            connection.create(self._path)
-            writer.start()
-        except (sqlite3.Error, OSError) as error:
-            raise explain(self._path, error) from error
-        return writer
+        await self._file.close()
 
     async def _write(self, operation: Callable[[sqlite3.Connection], T], size: int = 0) -> T:
-        if self._writer is None:
-            raise self._not_open()
-        return await self._writer.write(operation, size)
+        return await self._file.write(operation, size)
 
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        if self._readers is None:
-            raise self._not_open()
-        return await self._readers.read(query)
-
-    def _not_open(self) -> StoreUnavailable:
-        return StoreUnavailable(f"The store {self._path} is not open: the server is starting or stopping.")
+        return await self._file.read(query)
 
     # Agents and their revisions
 
@@ -248,8 +210,3 @@ class SQLiteStore(AgentStore):
 
     async def owners(self) -> list[str]:
         return await self._read(whole.owners)
-
-
-def _stop(writer: GroupCommitWriter, readers: ReaderPool) -> None:
-    writer.stop()
-    readers.stop()

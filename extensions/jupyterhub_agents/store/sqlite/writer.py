@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ...errors import StoreUnavailable
 from .connection import Connection, check_version, connect_writer
 from .failures import explain, is_busy
-from .migrations import user_version
+from .migrations import AGENTS, Schema, user_version
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -44,8 +44,9 @@ class GroupCommitWriter:
     does not take the others with it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: Schema = AGENTS) -> None:
         self._path = path
+        self._schema = schema
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._connection: Connection | None = None
         self._thread: threading.Thread | None = None
@@ -53,7 +54,7 @@ class GroupCommitWriter:
 
     def start(self) -> None:
         """Open the file and start the thread. Blocks. Raises sqlite3.Error, StoreUnavailable."""
-        self._connection = connect_writer(self._path)
+        self._connection = connect_writer(self._path, self._schema)
         # A daemon: a process that ends without closing the store has nothing acknowledged left to write.
         self._thread = threading.Thread(target=self._run, name="agents-store-writer", daemon=True)
         self._thread.start()
@@ -125,12 +126,12 @@ class GroupCommitWriter:
         if self._connection is not None and not self._connection.is_current():
             self._drop()
         if self._connection is None:
-            self._connection = connect_writer(self._path)
+            self._connection = connect_writer(self._path, self._schema)
         raw = self._connection.raw
         raw.execute("BEGIN IMMEDIATE")
         try:
             # Another process may have brought the file to a newer format meanwhile.
-            check_version(self._path, user_version(raw))
+            check_version(self._path, user_version(raw), self._schema)
         except BaseException:
             raw.execute("ROLLBACK")
             raise
