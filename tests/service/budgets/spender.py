@@ -1,0 +1,52 @@
+"""A replica in a process of its own: `python spender.py FILE CALLS AT_ONCE [forever]`.
+
+Makes calls for ada with a budget of 10 cents a day and half a cent the most for each; each takes a moment. The id of
+each settled call goes to stdout as it is settled; at the end, how many were refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from jupyterhub_agents.ids import utcnow
+from jupyterhub_agents.service.budgets.meter import Budgets
+from jupyterhub_agents.service.budgets.sqlite import SQLiteLedger
+from jupyterhub_agents.service.gateway.meter import Call, Refused, Usage
+from jupyterhub_agents.service.identity import Person
+
+LIMIT_USD = 0.10
+WORST_TOKENS = 1000
+SPENT_TOKENS = 900
+
+
+async def main(path: Path, calls: int, at_once: int, forever: bool) -> None:
+    limits = {} if forever else {"person": {"day": LIMIT_USD}}
+    refused = 0
+    async with Budgets(SQLiteLedger(path), default_budgets=limits, lease_usd=0.02, lease_s=6.0) as budgets:
+        gate = asyncio.Semaphore(at_once)
+
+        async def one() -> None:
+            nonlocal refused
+            async with gate:
+                call = Call(Person("ada"), "claude-haiku-4-5", WORST_TOKENS, 0, True, utcnow())
+                try:
+                    booking = await budgets.reserve(call)
+                except Refused:
+                    refused += 1
+                    return
+                await asyncio.sleep(0.005)
+                await booking.settle(Usage(output_tokens=SPENT_TOKENS), status=200, duration_s=0.005, complete=True)
+                os.write(1, f"{booking.id}\n".encode())
+
+        while True:
+            await asyncio.gather(*(one() for _ in range(calls)))
+            if not forever:
+                break
+    os.write(1, f"refused {refused}\n".encode())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "forever" in sys.argv[4:]))
