@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ADA = Person("ada", groups=("ml",))
 MODEL = "claude-haiku-4-5"  # $1 and $5 per million tokens
 
-MakeBudgets = Callable[..., Budgets]
+MakeBudgets = Callable[..., Awaitable[Budgets]]
 
 
 @dataclass
@@ -65,9 +66,10 @@ async def ledger(path: Path) -> AsyncIterator[SQLiteLedger]:
 
 @pytest.fixture
 def make_budgets(path: Path, clock: MovedClock) -> MakeBudgets:
-    def make(**traits: Any) -> Budgets:
+    async def make(**traits: Any) -> Budgets:
         traits.setdefault("lease_usd", 0.0)
-        return Budgets(SQLiteLedger(path), clock=clock, **traits)
+        # It reads files.
+        return await asyncio.to_thread(Budgets, SQLiteLedger(path), clock=clock, **traits)
 
     return make
 

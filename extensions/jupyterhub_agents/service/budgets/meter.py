@@ -41,7 +41,7 @@ _CLOSE_LIMIT_S = 5.0
 
 
 class Budgets(Configurable):
-    """The Meter. Open it, and close it in the end (`async with`)."""
+    """The Meter. Making it reads files; after that open it, and close it in the end (`async with`)."""
 
     contact = Unicode(
         "an administrator of this hub",
@@ -282,6 +282,10 @@ class Budgets(Configurable):
     def budget_of(self, kind: Kind, name: str) -> Budget:
         return self._table.budgets.get((kind, name)) or self._defaults[kind]
 
+    def default_of(self, kind: Kind) -> Budget:
+        """The site's default."""
+        return self._defaults[kind]
+
     def is_default(self, kind: Kind, name: str) -> bool:
         return (kind, name) not in self._table.budgets
 
@@ -416,7 +420,8 @@ class Booking:
         written_1h = min(seen.cache_creation_1h_input_tokens, seen.cache_creation_input_tokens)
         return CallRecord(
             id=self.id,
-            started_at=call.started_at,
+            # Not the gateway's own time: so that time and day agree.
+            started_at=self.reserved_at,
             day=self.day,
             person=call.person.name,
             via=call.person.kind,

@@ -18,7 +18,9 @@ def nanos(dollars: str | int | float | Decimal) -> int:
         raise ValueError(f"{str(dollars)[:50]!r} is no amount in dollars: give a number such as 2.50") from None
     if not value.is_finite() or not 0 <= value <= MAX_DOLLARS:
         raise ValueError(f"{str(dollars)[:50]} is not an amount from 0 to {MAX_DOLLARS:,} dollars")
-    whole = value * NANOS
+    if value and value.adjusted() < -9:
+        raise ValueError(f"{str(dollars)[:50]} is finer than a billionth of a dollar")
+    whole = value * NANOS if value else Decimal(0)
     if whole != int(whole):
         raise ValueError(f"{str(dollars)[:50]} is finer than a billionth of a dollar")
     return int(whole)
