@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
@@ -20,8 +20,22 @@ from jupyterhub_agents.service.gateway.meter import Call
 from jupyterhub_agents.service.identity import Person
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-ADA = Person("ada", groups=("ml",))
 MODEL = "claude-haiku-4-5"  # $1 and $5 per million tokens
+
+
+def make_person(
+    name: str,
+    *,
+    groups: tuple[str, ...] = (),
+    admin: bool = False,
+    kind: Literal["user", "server", "run"] = "user",
+    run_id: str | None = None,
+    agent_id: str | None = None,
+) -> Person:
+    return Person(name, admin, groups, kind, run_id, agent_id)
+
+
+ADA = make_person("ada", groups=("ml",))
 
 MakeBudgets = Callable[..., Awaitable[Budgets]]
 

@@ -19,6 +19,7 @@ from jupyterhub_agents.service.identity import Person
 
 LIMIT_USD = 0.10
 WORST_TOKENS = 1000
+ADA = Person("ada", admin=False, groups=(), kind="user")
 SPENT_TOKENS = 900
 
 
@@ -31,7 +32,7 @@ async def main(path: Path, calls: int, at_once: int, forever: bool) -> None:
         async def one() -> None:
             nonlocal refused
             async with gate:
-                call = Call(Person("ada"), "claude-haiku-4-5", WORST_TOKENS, 0, True, utcnow())
+                call = Call(ADA, "claude-haiku-4-5", WORST_TOKENS, 0, True, utcnow())
                 try:
                     booking = await budgets.reserve(call)
                 except Refused:

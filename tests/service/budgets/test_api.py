@@ -16,19 +16,19 @@ from jupyterhub_agents import errors
 from jupyterhub_agents.service.budgets.api import budgets_router
 from jupyterhub_agents.service.budgets.meter import Budgets
 from jupyterhub_agents.service.gateway.meter import Refused, Usage
-from jupyterhub_agents.service.people import Person
+from jupyterhub_agents.service.identity import Person
 
-from .conftest import MODEL, MakeBudgets, MovedClock, call
+from .conftest import MODEL, MakeBudgets, MovedClock, call, make_person
 
 pytestmark = pytest.mark.anyio
 
 PEOPLE = {
-    "ada": Person("ada", groups=("ml", "a/b")),
-    "grace": Person("grace"),
-    "root": Person("root", admin=True),
-    "root's workspace": Person("root", admin=True, kind="server"),
-    "root's run": Person("root", admin=True, kind="run", run_id="1"),
-    "ada's run": Person("ada", kind="run", run_id="2", agent_id="helper"),
+    "ada": make_person("ada", groups=("ml", "a/b")),
+    "grace": make_person("grace"),
+    "root": make_person("root", admin=True),
+    "root's workspace": make_person("root", admin=True, kind="server"),
+    "root's run": make_person("root", admin=True, kind="run", run_id="1"),
+    "ada's run": make_person("ada", kind="run", run_id="2", agent_id="helper"),
 }
 MINE = {"/api/usage/me", "/api/budgets/me", "/api/calls/me"}
 
@@ -227,7 +227,7 @@ async def test_error_rate_latency_and_activity_are_counted(
     budgets: Budgets, http: httpx.AsyncClient, clock: MovedClock
 ) -> None:
     for seconds, status in [(1, 200), (2, 200), (3, 200), (9, 529)]:
-        booking = await budgets.reserve(call(Person("ada", kind="run", run_id=f"run {seconds}")))
+        booking = await budgets.reserve(call(make_person("ada", kind="run", run_id=f"run {seconds}")))
         usage = Usage(output_tokens=1 if status == 200 else 0)
         await booking.settle(usage, status=status, duration_s=seconds, complete=True)
     clock.pass_(days=1)

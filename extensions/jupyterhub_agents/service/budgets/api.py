@@ -16,7 +16,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.responses import StreamingResponse
 
 from ...errors import InvalidInput, NotAllowed
-from ..people import Person
+from ..identity import Person
 from .answers import (
     ActiveAnswer,
     ActivityAnswer,

@@ -194,6 +194,10 @@ class Ledger(ABC):
     @abstractmethod
     async def close(self) -> None: ...
 
+    @abstractmethod
+    async def check(self) -> None:
+        """Returns when the ledger can be written."""
+
     # Calls and leases
 
     @abstractmethod

@@ -227,6 +227,14 @@ class Budgets(Configurable):
         await self.leases.close()
         await self.ledger.close()
 
+    async def trouble(self) -> str:
+        """Why calls cannot be metered now, in a sentence; nothing when they can."""
+        try:
+            await self.ledger.check()
+        except StoreUnavailable as error:
+            return error.message
+        return ""
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self
@@ -240,7 +248,8 @@ class Budgets(Configurable):
         """Take what the call may cost from all its budgets. Raises Refused. Waits for the ledger only when this replica
         holds too little of a budget: for the first call after a pause, and near a budget's end."""
         now = self.clock()
-        self._check_model(call)
+        if call.model:  # Without one the API refuses it.
+            self._check_model(call)
         guess = call.input_chars // USUAL_CHARS_PER_TOKEN
         if exceeded := self._rates.take(call.person.name, guess, now):
             raise refusals.too_fast(call, exceeded, self.contact)

@@ -1,7 +1,7 @@
 """The refusals a person reads, in the Messages API's error types.
 
 Claude Code takes a 429 as passing and tries again for minutes in silence, unless `x-should-retry: false` says that
-there is no use. What passes soon has no such header.
+there is no use. What passes soon says the opposite, as without a word the gateway adds that header to each refusal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .periods import PeriodKind
 from .rates import Exceeded
 
 _FINAL = {"x-should-retry": "false"}
+_PASSING = {"x-should-retry": "true"}
 _SOON_S = 3
 
 
@@ -55,7 +56,7 @@ def reserved_meanwhile(call: Call, account: Account, contact: str) -> Refused:
         f"What is left of the budget of {_whose(account, call.person.name)} is reserved by other calls at this "
         f"moment. Try again in {_SOON_S} seconds. {_ask(contact)}"
     )
-    return Refused(429, "rate_limit_error", message, {"retry-after": str(_SOON_S)})
+    return Refused(429, "rate_limit_error", message, _PASSING | {"retry-after": str(_SOON_S)})
 
 
 def model_not_allowed(call: Call, allowed: Sequence[str], contact: str) -> Refused:
@@ -71,13 +72,13 @@ def too_fast(call: Call, exceeded: Exceeded, contact: str) -> Refused:
         f"{call.person.name} may use {exceeded.limit:,} {exceeded.what} a minute here, and has used them. Try again in "
         f"{exceeded.retry_after_s} seconds. {_ask(contact)}"
     )
-    return Refused(429, "rate_limit_error", message, exceeded.headers)
+    return Refused(429, "rate_limit_error", message, _PASSING | exceeded.headers)
 
 
 def ledger_away(contact: str) -> Refused:
     """503 `api_error`: the budgets cannot be read now."""
     message = f"The hub cannot look at the budgets at this moment. Try again in {_SOON_S} seconds. {_ask(contact)}"
-    return Refused(503, "api_error", message, {"retry-after": str(_SOON_S)})
+    return Refused(503, "api_error", message, _PASSING | {"retry-after": str(_SOON_S)})
 
 
 def _whose(account: Account, person: str) -> str:

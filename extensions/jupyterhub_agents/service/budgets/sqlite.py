@@ -48,6 +48,9 @@ class SQLiteLedger(Ledger):
     async def close(self) -> None:
         await self._file.close()
 
+    async def check(self) -> None:
+        await self._file.write(lambda db: None)
+
     async def settle(self, replica: str, call: CallRecord, accounts: Sequence[Account]) -> Sequence[int] | None:
         return await self._file.write(lambda db: _settle(db, replica, call, accounts))
 
