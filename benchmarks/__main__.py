@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import firestore_bench, gateway_bench, hub_bench, memory_bench, runs_bench, store_bench
+from benchmarks import budgets_bench, firestore_bench, gateway_bench, hub_bench, memory_bench, runs_bench, store_bench
 from tests.store.firestore_emulator import NoEmulator
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -24,6 +24,7 @@ BENCHES: dict[str, Callable[[], dict[str, float]]] = {
     "hub": hub_bench.run,
     "gateway": gateway_bench.run,
     "litellm": gateway_bench.with_litellm,
+    "budgets": budgets_bench.run,
 }
 
 ON_REQUEST = {"litellm"}
@@ -36,6 +37,7 @@ WANTED: dict[str, tuple[float, str]] = {
     "store.list_50_of_10000_runs_ms": (10, "at most"),
     "turn.first_event.server_over_sdk_s": (0.150, "at most"),
     "turn.first_event.warm_to_cli": (0.1, "at most"),
+    "budgets.reserve_us.p50": (100, "at most"),
     "hub.spawn.ratio_to_bare": (1.1, "at most"),
     "gateway.100_per_s.p99_ms": (20, "at most"),
     "gateway.memory_mb": (256, "at most"),

@@ -15,6 +15,7 @@ from jupyterhub_agents.runtime.manager import RunManager
 from jupyterhub_agents.runtime.pool import WarmPool
 from jupyterhub_agents.server.app import AgentsApp
 from jupyterhub_agents.service.app import AgentsService
+from jupyterhub_agents.service.budgets.meter import Budgets
 from jupyterhub_agents.service.gateway.config import Gateway
 
 TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
@@ -40,6 +41,7 @@ SECTIONS: tuple[tuple[str, str, type[Configurable]], ...] = (
     ("The hub", "jupyterhub_config.py", AgentHub),
     ("The hub's service", "the file that `jupyterhub-agents-service --config` names", AgentsService),
     ("The gateway to Claude", "the file that `jupyterhub-agents-service --config` names", Gateway),
+    ("Budgets", "the file that `jupyterhub-agents-service --config` names", Budgets),
     ("A workspace", "jupyter_server_config.py", AgentsApp),
     ("Runs of a workspace", "jupyter_server_config.py", RunManager),
     ("Processes that wait for a run", "jupyter_server_config.py", WarmPool),

@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 from .. import errors
 from .._version import __version__
 from . import health, keys_api
+from .asked_by import person
+from .budgets.api import budgets_router
 from .gateway.asgi import CutOff, GatewayApp
 from .gateway.client import make_client
 from .hub import HubAPI
@@ -53,7 +55,7 @@ def build(service: AgentsService) -> FastAPI:
             keys = RunKeys(service.run_key_secret_bytes)
             identities = Identities(hub, keys, service=service.service_name, cache_s=service.identity_cache_s)
             stack.push_async_callback(identities.close)
-            meter = gateway.make_meter()
+            meter = gateway.choose_meter(service.budgets)
             await meter.open()
             stack.push_async_callback(meter.close)
             client = make_client(gateway.connect_timeout_s)
@@ -83,6 +85,8 @@ def build(service: AgentsService) -> FastAPI:
     passing = _Late()
     app.include_router(health.router, prefix=prefix)
     app.include_router(keys_api.router, prefix=f"{prefix}/api")
+    if service.gateway.metering == "budgets":
+        app.include_router(budgets_router(service.budgets, person), prefix=prefix)
     app.mount(f"{prefix}/anthropic", passing)
     # Served from the package: no other host is asked for anything.
     patch_fastapi(

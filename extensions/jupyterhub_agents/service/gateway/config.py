@@ -66,10 +66,10 @@ class Gateway(LoggingConfigurable):
         "own limit."
     ).tag(config=True)  # fmt: skip
     metering = Enum(
-        ["unlimited"],
-        default_value="unlimited",
-        help="Who decides whether a call may be made: `unlimited` lets every person's calls through and keeps no "
-        "books.",
+        ["budgets", "unlimited"],
+        default_value="budgets",
+        help="Who decides whether a call may be made: `budgets` puts every call on record, with what it cost, and "
+        "holds people to their budgets; `unlimited` lets every person's calls through and keeps no books.",
     ).tag(config=True)
 
     @default("upstream")
@@ -124,6 +124,6 @@ class Gateway(LoggingConfigurable):
             )  # fmt: skip
         return Anthropic(self.anthropic_base_url, self.anthropic_api_key)
 
-    def make_meter(self) -> Meter:
-        """The meter that was chosen."""
-        return Unlimited()
+    def choose_meter(self, budgets: Meter) -> Meter:
+        """`budgets`, unless the site wants none."""
+        return budgets if self.metering == "budgets" else Unlimited()
