@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from jupyterhub_agents.ids import utcnow
-from jupyterhub_agents.service.budgets.meter import Booking, Budgets
+from jupyterhub_agents.service.budgets.booking import Booking
+from jupyterhub_agents.service.budgets.meter import Budgets
 from jupyterhub_agents.service.budgets.sqlite import SQLiteLedger
 from jupyterhub_agents.service.gateway.meter import Call, Usage
 from jupyterhub_agents.service.identity import Person

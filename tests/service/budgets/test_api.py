@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -30,6 +31,7 @@ PEOPLE = {
     "root's run": make_person("root", admin=True, kind="run", run_id="1"),
     "ada's run": make_person("ada", kind="run", run_id="2", agent_id="helper"),
 }
+PAGE = Path(__file__).parents[3] / "docs" / "budgets.md"
 MINE = {"/api/usage/me", "/api/budgets/me", "/api/calls/me"}
 
 
@@ -79,6 +81,12 @@ def operations(app: FastAPI) -> list[tuple[str, str]]:
     found = [(method, path) for path, item in paths.items() for method in item]
     assert len(found) >= 13
     return found
+
+
+async def test_the_page_about_budgets_has_every_route(app: FastAPI) -> None:
+    page = PAGE.read_text()
+    for method, path in operations(app):
+        assert f"`{method.upper()} {path.removeprefix('/')}`" in page, (method, path)
 
 
 async def test_every_route_refuses_those_who_may_not(app: FastAPI, http: httpx.AsyncClient) -> None:

@@ -8,11 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from traitlets import TraitError
 
 from jupyterhub_agents.errors import StoreUnavailable
+from jupyterhub_agents.service.budgets.booking import Booking
 from jupyterhub_agents.service.budgets.ledger import Budget, CallFilter, CallRecord, Kind
-from jupyterhub_agents.service.budgets.meter import Booking, Budgets
+from jupyterhub_agents.service.budgets.meter import Budgets
 from jupyterhub_agents.service.budgets.money import NANOS, nanos
 from jupyterhub_agents.service.budgets.sqlite import SQLiteLedger
 from jupyterhub_agents.service.gateway.meter import Refused, Reservation, Usage
@@ -270,6 +272,43 @@ async def test_leases_that_lie_idle_return_for_others_to_use(make_budgets: MakeB
         clock.pass_(seconds=11)
         await here.leases.renew()
         await done(await there.reserve(call()))
+
+
+async def test_a_replica_that_was_stopped_for_long_does_not_use_leases_that_returned(
+    make_budgets: MakeBudgets, clock: MovedClock
+) -> None:
+    traits = {"default_budgets": DAY, "lease_usd": 1.0}
+    async with await make_budgets(**traits) as here, await make_budgets(**traits) as there:
+        await done(await here.reserve(call()))
+        assert sum(here.leases.held().values()) == nanos(0.015)
+        clock.pass_(seconds=40)
+        others = [await there.reserve(call()) for _ in range(3)]
+        assert (await refusal(here)).error_type == "rate_limit_error"
+        for other in others:
+            await done(other)
+        assert (await refusal(here)).error_type == "billing_error"
+        assert await spent(here) == nanos(0.02)
+
+
+async def test_metrics_say_what_was_spent_by_how_many_and_what_was_refused(make_budgets: MakeBudgets) -> None:
+    def value(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    refusals = "agents_budgets_refusals_total"
+    before = value("agents_spent_dollars_total", family=MODEL), value(refusals, type="billing_error")
+    async with await make_budgets(default_budgets={"person": {"day": 0.005}}) as budgets:
+        await done(await budgets.reserve(call()))
+        await refusal(budgets)
+    async with await make_budgets() as budgets:
+        deadline = asyncio.get_running_loop().time() + 10
+        while (value("agents_active_people", period="month"), value("agents_period_spent_dollars", period="day")) != (
+            1,
+            0.005,
+        ):
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.05)
+    assert value("agents_spent_dollars_total", family=MODEL) - before[0] == pytest.approx(0.005)
+    assert value(refusals, type="billing_error") - before[1] == 1
 
 
 async def test_warming_leases_before_the_first_call(make_budgets: MakeBudgets) -> None:

@@ -1,11 +1,12 @@
 """Budgets: what each call costs, who may still spend, and every call on record.
 
 meter.py      Budgets: what the gateway asks and tells (the Meter)
+booking.py    a call under way, and its bill
 leases.py     slices of budgets held in memory, so that a call waits for no write
 ledger.py     the contract of what is kept: calls, spend, leases, budgets
 sqlite.py     the ledger in one SQLite file;  schema.py its tables,  reports.py its queries
 prices.py prices.toml   what a call costs;  money.py  nano-dollars;  periods.py  days and months
 rates.py      requests and tokens a minute
 refusals.py   the sentences a person reads
-api.py        HTTP: my usage, and for admins everybody's
+api.py        HTTP: my usage, and for admins everybody's;  answers.py  its bodies;  export.py  CSV
 """

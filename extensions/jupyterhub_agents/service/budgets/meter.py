@@ -18,9 +18,10 @@ from traitlets.config import Configurable
 
 from ...errors import StoreUnavailable
 from ...ids import Clock, new_id, utcnow
-from ..gateway.meter import Call, Usage
+from ..gateway.meter import Call, Refused, Usage
 from ..identity import Person
-from . import refusals
+from . import metrics, refusals
+from .booking import MAX_OUTPUT_TOKENS, USUAL_CHARS_PER_TOKEN, Booking
 from .leases import Leases, Short
 from .ledger import HUB, Account, Budget, BudgetTable, CallRecord, Kind, Ledger
 from .money import nanos
@@ -30,13 +31,8 @@ from .rates import Rates
 
 log = logging.getLogger(__name__)
 
-MAX_OUTPUT_TOKENS = 128_000
-"""The most that any model writes (Anthropic's documentation, "Models overview")."""
-USUAL_CHARS_PER_TOKEN = 4
-"""Of a request body, for a guess at what was used. For what may be used `chars_per_token` counts."""
-_PLACEHOLDER_TOKENS = 16
-"""A stream's first event tells a few output tokens, whatever comes (Messages API, `message_start`)."""
 _CHECK_S = 1.0
+_COUNT_S = 60.0
 _CLOSE_LIMIT_S = 5.0
 
 
@@ -247,7 +243,13 @@ class Budgets(Configurable):
     async def reserve(self, call: Call) -> Booking:
         """Take what the call may cost from all its budgets. Raises Refused. Waits for the ledger only when this replica
         holds too little of a budget: for the first call after a pause, and near a budget's end."""
-        now = self.clock()
+        try:
+            return await self._reserve(call, self.clock())
+        except Refused as refused:
+            metrics.REFUSALS.labels(refused.error_type).inc()
+            raise
+
+    async def _reserve(self, call: Call, now: datetime) -> Booking:
         if call.model:  # Without one the API refuses it.
             self._check_model(call)
         guess = call.input_chars // USUAL_CHARS_PER_TOKEN
@@ -255,7 +257,7 @@ class Budgets(Configurable):
             raise refusals.too_fast(call, exceeded, self.contact)
         period = self.periods.at(now)
         accounts = _accounts(call.person.name, call.person.groups, period.day, period.month)
-        need = self.most(call)
+        need = max(1, self.most(call))
         try:
             if short := await self.leases.take(accounts, need):
                 raise self._refusal(call, short, need, period, now)
@@ -265,7 +267,10 @@ class Budgets(Configurable):
                 log.warning("A call of %s found no ledger: %s", call.person.name, error)
                 raise refusals.ledger_away(self.contact) from error
             raise
-        booking = Booking(self, new_id(self.clock), call, accounts, need, guess, period.day, now)
+        booking = Booking(
+            new_id(self.clock), call, accounts, need=need, guess=guess, day=period.day, reserved_at=now,
+            prices=self.price_list, cut_tokens_per_s=self.cut_tokens_per_s, keep=self.settle,
+        )  # fmt: skip
         self._open.add(booking)
         return booking
 
@@ -348,18 +353,22 @@ class Budgets(Configurable):
             await self.leases.settle(booking.accounts, booking.need, record)
         except StoreUnavailable:
             self._late.append((booking, record))
+            metrics.LATE.inc()
             raise
+        metrics.spent(self.price_list.family(record.model), record.cost)
         self._open.discard(booking)
         counted = record.input_tokens + record.cache_write_5m_tokens + record.cache_write_1h_tokens
         self._rates.correct(record.person, counted + record.output_tokens - booking.guess, self.clock())
 
     async def _settle_late(self) -> None:
         late, self._late = self._late, []
+        metrics.LATE.dec(len(late))
         for number, (booking, record) in enumerate(late):
             try:
                 await self._settle(booking, record)
             except StoreUnavailable:
                 self._late.extend(late[number + 1 :])
+                metrics.LATE.inc(len(late[number + 1 :]))
                 raise
 
     # From time to time
@@ -372,17 +381,21 @@ class Budgets(Configurable):
             await self.leases.give_back()
 
     async def _keep(self) -> None:
-        renew_every = timedelta(seconds=self.lease_s / 3)
+        renew_every = timedelta(seconds=min(self.lease_s / 3, self.lease_idle_s))
         renew_at = self.clock() + renew_every
+        count_at = self.clock()
         while True:
             await asyncio.sleep(_CHECK_S)
             now = self.clock()
             try:
                 await self._look()
                 await self._settle_late()
-                if now >= renew_at or now >= renew_at - renew_every + timedelta(seconds=self.lease_idle_s):
+                if now >= renew_at:
                     await self.leases.renew()
                     renew_at = now + renew_every
+                if now >= count_at:
+                    await self._count(now)
+                    count_at = now + timedelta(seconds=_COUNT_S)
                 await self._end_abandoned(now)
                 self._rates.forget_idle(now)
             except StoreUnavailable as error:
@@ -390,82 +403,17 @@ class Budgets(Configurable):
             except Exception:
                 log.exception("Looking after the budgets failed; it goes on.")
 
+    async def _count(self, now: datetime) -> None:
+        period = self.periods.at(now)
+        for kind, first in ((PeriodKind.DAY, period.day), (PeriodKind.MONTH, f"{period.month}-01")):
+            found = await self.ledger.activity(first, period.day, kind)
+            metrics.active(kind, found[0] if found else None)
+
     async def _end_abandoned(self, now: datetime) -> None:
         limit = timedelta(seconds=self.call_limit_s)
         for booking in [one for one in self._open if not one.settled and now - one.reserved_at > limit]:
             log.warning("A call of %s was never settled; it is billed by a guess.", booking.call.person.name)
             await booking.settle(Usage(), status=200, duration_s=self.call_limit_s, complete=False)
-
-
-class Booking:
-    """The Reservation of one call."""
-
-    def __init__(
-        self, budgets: Budgets, id: str, call: Call, accounts: Sequence[Account], need: int, guess: int, day: str,
-        reserved_at: datetime,
-    ) -> None:  # fmt: skip
-        self._budgets = budgets
-        self.id = id
-        self.call = call
-        self.accounts = accounts
-        self.need = need
-        self.guess = guess
-        self.day = day
-        self.reserved_at = reserved_at
-        self.settled = False
-
-    async def settle(self, usage: Usage, *, status: int, duration_s: float, complete: bool) -> None:
-        """Bill the call. Returns when that is durable. Raises StoreUnavailable when the ledger cannot be written now;
-        the bill is kept, and tried again in the background. A second call does nothing."""
-        if self.settled:
-            return
-        self.settled = True
-        await self._budgets.settle(self, self.record(usage, status, duration_s, complete))
-
-    def record(self, usage: Usage, status: int, duration_s: float, complete: bool) -> CallRecord:
-        """The call as it goes on record."""
-        call = self.call
-        seen, estimated = self._usage(usage, status, duration_s, complete)
-        written_1h = min(seen.cache_creation_1h_input_tokens, seen.cache_creation_input_tokens)
-        return CallRecord(
-            id=self.id,
-            # Not the gateway's own time: so that time and day agree.
-            started_at=self.reserved_at,
-            day=self.day,
-            person=call.person.name,
-            via=call.person.kind,
-            run_id=call.person.run_id,
-            agent_id=call.person.agent_id,
-            groups=tuple(dict.fromkeys(call.person.groups)),
-            model=call.model,
-            input_tokens=seen.input_tokens,
-            output_tokens=seen.output_tokens,
-            cache_write_5m_tokens=seen.cache_creation_input_tokens - written_1h,
-            cache_write_1h_tokens=written_1h,
-            cache_read_tokens=seen.cache_read_input_tokens,
-            server_tool_requests=seen.server_tool_requests,
-            cost=self._budgets.price_list.cost(call.model, seen),
-            status=status,
-            duration_us=max(0, round(duration_s * 1_000_000)),
-            stream=call.stream,
-            complete=complete,
-            estimated=estimated,
-        )
-
-    def _usage(self, usage: Usage, status: int, duration_s: float, complete: bool) -> tuple[Usage, bool]:
-        """What to bill, and whether it is a guess. An answer that began is paid for upstream, however it ended."""
-        nothing = not any(vars(usage).values())
-        if not 200 <= status < 300 or (complete and not nothing):
-            return usage, False
-        prompt = usage.input_tokens + usage.cache_creation_input_tokens + usage.cache_read_input_tokens
-        input_tokens = usage.input_tokens if prompt else math.ceil(self.call.input_chars / USUAL_CHARS_PER_TOKEN)
-        output_tokens = usage.output_tokens
-        if output_tokens <= _PLACEHOLDER_TOKENS:
-            most = MAX_OUTPUT_TOKENS if self.call.max_tokens is None else self.call.max_tokens
-            rate = self._budgets.cut_tokens_per_s
-            output_tokens = max(output_tokens, min(math.ceil(duration_s * rate), most, MAX_OUTPUT_TOKENS))
-        values = vars(usage) | {"input_tokens": input_tokens, "output_tokens": output_tokens}
-        return Usage(**values), True
 
 
 @functools.lru_cache(maxsize=4096)

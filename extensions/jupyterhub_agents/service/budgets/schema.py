@@ -67,6 +67,7 @@ LEDGER = Schema(
                 PRIMARY KEY (kind, name, period, key)
             ) WITHOUT ROWID
             """,
+            "CREATE INDEX spent_in_period ON spent (kind, key, name, spent)",
             "CREATE TABLE replicas (id TEXT PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID",
             """
             CREATE TABLE leases (
