@@ -128,6 +128,16 @@ async def test_each_of_several_budgets_must_have_room(
         assert await spent(budgets) == 0
 
 
+@pytest.mark.parametrize("tight", ["person", "group", "hub"])
+async def test_a_lease_of_one_budget_is_no_way_around_another(tight: str, make_budgets: MakeBudgets) -> None:
+    limits = {kind: {"day": 0.01 if kind == tight else 100} for kind in ("person", "group", "hub")}
+    async with await make_budgets(default_budgets=limits, lease_usd=1.0) as budgets:
+        for _ in range(2):
+            await done(await budgets.reserve(call()))
+        assert (await refusal(budgets)).error_type == "billing_error"
+        assert await spent(budgets) == nanos(0.01)
+
+
 async def test_two_hundred_calls_at_once_do_not_overspend_what_is_left(make_budgets: MakeBudgets) -> None:
     async with await make_budgets(default_budgets=DAY) as budgets:
         refused: list[str] = []
