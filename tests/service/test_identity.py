@@ -176,12 +176,14 @@ def test_the_service_keeps_no_token_and_its_secret_for_itself(hub: RunningHub, s
     token = hub.person("ada").token
     key = key_for(service, server_token(hub, hub.person("ada").spawn()))
     assert call(service, token).status_code == call(service, key).status_code == 200
-    kept = [path for path in (hub.state / "service").rglob("*") if path.is_file()]
-    assert [path.name for path in kept] == ["run-key-secret"]
-    assert kept[0].stat().st_mode & 0o777 == 0o600
+    kept = {path.name: path for path in (hub.state / "service").rglob("*") if path.is_file()}
+    assert set(kept) == {"run-key-secret", "service.db", "service.db-wal", "service.db-shm"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in kept.values())
+    own = kept.pop("run-key-secret").read_text().strip()
     log = (hub.state / "hub.log").read_text()
-    for secret in (token, key, ORGANISATION_KEY, kept[0].read_text().strip()):
+    for secret in (token, key, ORGANISATION_KEY, own):
         assert secret not in log
+        assert not any(secret.encode() in path.read_bytes() for path in kept.values())
         assert not any(secret in word for process in hub.processes() for word in process.cmdline())
 
 
