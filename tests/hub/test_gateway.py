@@ -80,7 +80,7 @@ def test_the_organisations_key_is_nowhere_in_a_workspace(hub: RunningHub, ana: P
     for command, environment in seen.items():
         assert not [name for name, value in environment.items() if CANARY in value], command
     keys = {value for environment in seen.values() for value in environment.values() if value.startswith("agents-run-")}
-    assert len(keys) == 1, "the CLI holds a key of its own"
+    assert keys, "the CLI holds a key of its own"
     below = [each for command, each in seen.items() if "claude" in command or "time.sleep" in command]
     assert not [name for each in below for name in each if name == "JUPYTERHUB_API_TOKEN" and each[name]]
 
@@ -132,9 +132,11 @@ def test_the_terminals_claude_has_a_key_of_its_own(hub: RunningHub, ana: Person,
     with Terminal(address, {"Authorization": f"token {ana.token}"}) as terminal:
         terminal.read_until("/effort", 60)
         [held] = [
-            each for command, each in environments(workspace(hub)).items()
-            if command.split(" ", 1)[1].split()[:1] and command.split(" ", 1)[1].split()[0].endswith("claude")
-        ]  # fmt: skip
+            environment
+            for command, environment in environments(workspace(hub)).items()
+            if command.split()[1].endswith("/claude") or command.split()[1] == "claude"
+            if "stream-json" not in command  # those are of runs, or wait for one
+        ]
         assert held["ANTHROPIC_AUTH_TOKEN"].startswith("agents-run-")
         assert not held.get("JUPYTERHUB_API_TOKEN")
         assert CANARY not in held.values()
