@@ -1,8 +1,7 @@
 """Requests and tokens a minute of each person, in memory of each replica.
 
 A token bucket, as the API's own limits are (its documentation, "Rate limits"): it fills all the time, and a minute's
-worth fits in. Tokens count once they are known, so the bucket may go below empty: the libraries for this (limits,
-aiolimiter, pyrate-limiter) do not do that, and the first two take no clock.
+worth fits in. Tokens count once they are known, so the bucket may go below empty.
 """
 
 from __future__ import annotations
