@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.service.store_service import Service, running_service
 from tests.store.firestore_emulator import Emulator, NoEmulator, running_emulator
 
 CI = bool(os.environ.get("CI"))
@@ -51,6 +52,13 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
             running = stack.enter_context(running_emulator(tmp_path_factory.mktemp("firestore")))
         except NoEmulator as missing:
             pytest.skip(str(missing))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The store's API in a process of its own, with an empty store at each address that is new."""
+    with running_service(tmp_path_factory.mktemp("service")) as running:
         yield running
 
 

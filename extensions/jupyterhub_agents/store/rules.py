@@ -174,6 +174,33 @@ def delivered(approval: Approval, *, now: datetime) -> Approval:
     return approval.model_copy(update={"delivered_at": now.astimezone(UTC)})
 
 
+def goes_on(stored: Approval, imported: Approval) -> bool:
+    """Whether an imported approval is a later state of the stored one; False for an equal or an earlier one. Raises
+    Conflict when it is neither."""
+    if imported == stored:
+        return False
+    if _states_before(imported, stored):
+        return True
+    if _states_before(stored, imported):
+        return False
+    raise Conflict(f"Approval {stored.id!r} went another way here: {_state(stored)}, not {_state(imported)}.")
+
+
+def _states_before(later: Approval, earlier: Approval) -> bool:
+    """Whether `earlier` is a state that `later` has been through."""
+    undelivered = later.model_copy(update={"delivered_at": None})
+    undecided = undelivered.model_copy(
+        update={"decision": None, "message": None, "decided_by": None, "decided_at": None, "closed": False}
+    )
+    return later != earlier and earlier in (undelivered, undecided)
+
+
+def _state(approval: Approval) -> str:
+    if approval.decision is None:
+        return "closed" if approval.closed else "waiting"
+    return f"{approval.decision.value!r}, by {approval.decided_by}"
+
+
 def approval_exists(approval_id: str) -> AlreadyExists:
     return AlreadyExists(f"There is already an approval {approval_id!r}.")
 

@@ -9,6 +9,7 @@ from typing import Any
 from google.cloud.firestore_v1.base_query import FieldFilter
 from pydantic_core import from_json, to_json
 
+from ...errors import AlreadyExists
 from ...models import Approval, Decision, Page
 from .. import rules
 from ..paging import time_cursor
@@ -44,6 +45,22 @@ async def create(database: Database, approval: Approval) -> None:
         await database.commit([document], given.parts)
     except ConflictingCommit:
         raise rules.approval_exists(approval.id) from None
+
+
+async def import_(database: Database, approval: Approval) -> None:
+    approval = rules.in_utc(approval)
+    for _ in range(ATTEMPTS):
+        document = await database.get(database.layout.approval(approval.owner, approval.id))
+        try:
+            if document is None:
+                return await create(database, approval)
+            (stored,) = await _approvals(database, approval.owner, [document])
+            if rules.goes_on(stored, approval):
+                await database.commit([_replace(document, approval, new_token())])
+        except (AlreadyExists, ConflictingCommit):
+            continue
+        return
+    raise too_many_conflicts(f"approval {approval.id!r}")
 
 
 async def get(database: Database, owner: str, approval_id: str) -> Approval:

@@ -214,6 +214,10 @@ class FirestoreStore(AgentStore):
         async with self._call() as opened:
             await approvals.create(opened.database, approval)
 
+    async def import_approval(self, approval: Approval) -> None:
+        async with self._call() as opened:
+            await approvals.import_(opened.database, approval)
+
     async def get_approval(self, owner: str, approval_id: str) -> Approval:
         async with self._call() as opened:
             return await approvals.get(opened.database, owner, approval_id)

@@ -27,6 +27,15 @@ def create(connection: sqlite3.Connection, approval: Approval) -> None:
     )  # fmt: skip
 
 
+def import_(connection: sqlite3.Connection, approval: Approval) -> None:
+    approval = rules.in_utc(approval)
+    row = connection.execute(_SELECT, (approval.owner, approval.id)).fetchone()
+    if row is None:
+        create(connection, approval)
+    elif rules.goes_on(Approval.model_validate_json(row[0]), approval):
+        _replace(connection, approval)
+
+
 def get(connection: sqlite3.Connection, owner: str, approval_id: str) -> Approval:
     row = connection.execute(_SELECT, (owner, approval_id)).fetchone()
     if row is None:

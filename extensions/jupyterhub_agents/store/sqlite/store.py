@@ -147,6 +147,9 @@ class SQLiteStore(AgentStore):
     async def create_approval(self, approval: Approval) -> None:
         await self._write(lambda db: approvals.create(db, approval))
 
+    async def import_approval(self, approval: Approval) -> None:
+        await self._write(lambda db: approvals.import_(db, approval))
+
     async def get_approval(self, owner: str, approval_id: str) -> Approval:
         return await self._read(lambda db: approvals.get(db, owner, approval_id))
 

@@ -311,6 +311,53 @@ class ApprovalClauses(Clauses):
             assert (approval.decision is not None) == (approval.id in decided)
             assert approval.closed == (approval.id not in decided)
 
+    # Approvals of another store
+
+    async def test_an_imported_approval_goes_through_its_states_and_never_back(self, store: AgentStore) -> None:
+        run = await self._run(store)
+        waiting = make_approval(run, input={"command": ODD_TEXT})
+        decided = waiting.model_copy(
+            update={"decision": Decision.DENY, "message": "No", "decided_by": "grace", "decided_at": T0}
+        )
+        delivered = decided.model_copy(update={"delivered_at": T0 + timedelta(seconds=1)})
+        seen = []
+        for state in (waiting, waiting, decided, delivered, decided, waiting, delivered):
+            await store.import_approval(state)
+            seen.append(await store.get_approval(self.owner, waiting.id))
+        assert seen == [waiting, waiting, decided, delivered, delivered, delivered, delivered]
+        assert (await store.list_approvals(self.owner, waiting=True)).items == []
+        assert (await store.list_approvals(self.owner, waiting=False)).items == [delivered]
+
+    async def test_an_approval_may_be_imported_in_any_state(self, store: AgentStore) -> None:
+        run = await self._run(store)
+        waiting = make_approval(run)
+        for state in (
+            waiting,
+            make_approval(run, closed=True),
+            make_approval(run, decision=Decision.ONCE, decided_by="grace", decided_at=T0, delivered_at=T0),
+        ):
+            await store.import_approval(state)
+            assert await store.get_approval(self.owner, state.id) == state
+        closed = waiting.model_copy(update={"closed": True})
+        await store.import_approval(closed)
+        assert await store.get_approval(self.owner, waiting.id) == closed
+
+    async def test_an_imported_approval_that_went_another_way_is_refused_and_nothing_changes(
+        self, store: AgentStore
+    ) -> None:
+        run = await self._run(store)
+        waiting = make_approval(run)
+        await store.create_approval(waiting)
+        decided = await store.decide_approval(self.owner, waiting.id, Decision.ONCE, by="grace")
+        await refused(
+            Conflict,
+            store.import_approval(decided.model_copy(update={"decision": Decision.DENY})),
+            store.import_approval(waiting.model_copy(update={"closed": True})),
+            store.import_approval(waiting.model_copy(update={"tool": "Write"})),
+        )
+        assert await store.get_approval(self.owner, waiting.id) == decided
+        await refused(NotFound, store.import_approval(make_approval(make_run(self.owner))))
+
     # Owners
 
     async def test_anothers_approvals_do_not_exist(self, store: AgentStore) -> None:

@@ -1,0 +1,154 @@
+"""The store's API in a real uvicorn process: `python -m tests.service.store_service FOLDER PORT BACKEND`.
+
+One process serves many stores, each under a first segment of its own (`http://127.0.0.1:PORT/NAME`) and in a file or a
+Firestore project of that name, because a process for each test takes too long. A person's token is `token-of-NAME`;
+`admin` is the admin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from jupyterhub_agents.errors import NotAllowed
+from jupyterhub_agents.service.people import Person
+from jupyterhub_agents.service.store_api import store_app
+from jupyterhub_agents.store import AgentStore
+from jupyterhub_agents.store.firestore import FirestoreStore
+from jupyterhub_agents.store.remote import RemoteStore
+from jupyterhub_agents.store.sqlite import SQLiteStore
+
+ROOT = Path(__file__).parents[2]
+
+
+async def token_of(owner: str) -> str:
+    """What a person's workspace sends."""
+    return f"token-of-{owner or 'admin'}"
+
+
+def remote_store(url: str, **kw: float) -> RemoteStore:
+    return RemoteStore(url, token_of, **kw)
+
+
+class Service:
+    """A process that can be killed and started again, at the same address and with the same data."""
+
+    def __init__(self, folder: Path, backend: str = "sqlite") -> None:
+        self._folder = folder
+        self._backend = backend
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = folder / "service.log"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", __name__, str(self._folder), str(self.port), self._backend]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONWARNINGS": "error"}
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(self.url("x") + "/nothing", timeout=5)
+                return
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        finally:
+            self._process.kill()
+
+
+@contextlib.contextmanager
+def running_service(folder: Path, backend: str = "sqlite") -> Iterator[Service]:
+    folder.mkdir(parents=True, exist_ok=True)
+    service = Service(folder, backend)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+# In the process
+
+
+async def authenticate(request: Request) -> Person:
+    name = request.headers.get("authorization", "").removeprefix("Bearer token-of-")
+    if not name or " " in name:
+        raise NotAllowed("This token is none of this hub's. Sign in again.")
+    kind = "run" if name.startswith("run-") else "server"
+    return Person(name.removeprefix("run-"), admin=name == "admin", groups=(), kind=kind)  # type: ignore[arg-type]
+
+
+class Many:
+    """Gives each request to the app of the store that its first segment names."""
+
+    def __init__(self, folder: Path, backend: str) -> None:
+        self._folder = folder
+        self._backend = backend
+        self._stores: dict[str, AgentStore] = {}
+        self._apps: dict[str, ASGIApp] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _, name, rest = scope["path"].split("/", 2)
+        if name not in self._apps:
+            store: AgentStore
+            if self._backend == "firestore":
+                store = FirestoreStore(name)
+            else:
+                store = SQLiteStore(self._folder / f"{name}.db")
+            self._stores[name] = store
+            await store.open()
+            self._apps[name] = store_app(store, authenticate)
+        await self._apps[name]({**scope, "path": "/" + rest}, receive, send)
+
+    async def close(self) -> None:
+        for store in self._stores.values():
+            await store.close()
+
+
+async def serve(folder: Path, port: int, backend: str) -> None:
+    many = Many(folder, backend)
+    config = uvicorn.Config(many, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        try:
+            await uvicorn.Server(config).serve(sockets=[listening])
+        finally:
+            await many.close()
+
+
+if __name__ == "__main__":
+    import asyncio
+
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
