@@ -121,6 +121,31 @@ MIGRATIONS: Sequence[Migration] = (
         """,
         "CREATE UNIQUE INDEX transcript_uuids ON transcript_entries (transcript, uuid) WHERE uuid IS NOT NULL",
     ),
+    (
+        # What the hub's service does not have yet as it is here: one row for each thing, however often it changed.
+        # `version` is another with each change, `bytes` what was added, `since` when the oldest of it was, `trouble`
+        # why the service refused it.
+        """
+        CREATE TABLE outbox (
+            position INTEGER PRIMARY KEY,
+            kind     TEXT NOT NULL,
+            owner    TEXT NOT NULL,
+            key      TEXT NOT NULL,
+            version  INTEGER NOT NULL,
+            bytes    INTEGER NOT NULL,
+            since    INTEGER NOT NULL,
+            trouble  TEXT,
+            UNIQUE (kind, owner, key)
+        )
+        """,
+        # What this home knows of the service.
+        """
+        CREATE TABLE replica (
+            name  TEXT PRIMARY KEY,
+            value TEXT NOT NULL
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic_core import from_json
@@ -52,6 +52,18 @@ def load(connection: sqlite3.Connection, owner: str, key: TranscriptKey) -> list
         "SELECT entry FROM transcript_entries WHERE key BETWEEN ? AND ? ORDER BY key", (base, base | _MAX_POSITION)
     )
     return [from_json(entry) for (entry,) in rows]
+
+
+def some(connection: sqlite3.Connection, owner: str, key: TranscriptKey, limit: int, offset: int) -> Iterator[str]:
+    """Entries as JSON, in order, without the first `offset`."""
+    number = _number(connection, owner, key)
+    if number is not None:
+        base = number << _POSITION_BITS
+        for (entry,) in connection.execute(
+            "SELECT entry FROM transcript_entries WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ? OFFSET ?",
+            (base, base | _MAX_POSITION, limit, offset),
+        ):
+            yield entry
 
 
 def list_(connection: sqlite3.Connection, owner: str, project_key: str) -> list[tuple[str, int]]:
