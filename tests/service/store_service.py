@@ -25,7 +25,6 @@ from jupyterhub_agents.errors import NotAllowed
 from jupyterhub_agents.service.people import Person
 from jupyterhub_agents.service.store_api import store_app
 from jupyterhub_agents.store import AgentStore
-from jupyterhub_agents.store.firestore import FirestoreStore
 from jupyterhub_agents.store.remote import RemoteStore
 from jupyterhub_agents.store.sqlite import SQLiteStore
 
@@ -123,15 +122,19 @@ class Many:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         _, name, rest = scope["path"].split("/", 2)
         if name not in self._apps:
-            store: AgentStore
-            if self._backend == "firestore":
-                store = FirestoreStore(name)
-            else:
-                store = SQLiteStore(self._folder / f"{name}.db")
+            store = self._make(name)
             self._stores[name] = store
             await store.open()
             self._apps[name] = store_app(store, authenticate)
         await self._apps[name]({**scope, "path": "/" + rest}, receive, send)
+
+    def _make(self, name: str) -> AgentStore:
+        if self._backend == "firestore":
+            # Google's packages take seconds to import.
+            from jupyterhub_agents.store.firestore import FirestoreStore
+
+            return FirestoreStore(name)
+        return SQLiteStore(self._folder / f"{name}.db")
 
     async def close(self) -> None:
         for store in self._stores.values():

@@ -94,8 +94,8 @@ async def one(request: Request, item: Any, status: int = 200) -> Response:
 
 
 async def lines(request: Request, fetch: Fetch, start: Any, limit: int) -> Response:
-    """A list as lines of JSON: `{"item": ...}` for each, then `{"next": ...}` (the cursor, or null), or `{"error": ...}`
-    when it broke off. Without one of these the answer was cut. What fails at the start is raised."""
+    """A list as lines of JSON: `{"item": ...}` for each, then `{"next": ...}` (the cursor, or null), or
+    `{"error": ...}` when it broke off. Without one of these the answer was cut. What fails at the start is raised."""
     first = await fetch(start, min(limit, _FIRST))
     body = _lines(fetch, first, limit)
     headers = {}

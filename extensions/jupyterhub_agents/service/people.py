@@ -8,8 +8,8 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Person:
-    """On whose behalf a request is made, and by what: the person themselves (`user`), their workspace (`server`), or one
-    run of an agent (`run`), which may use the gateway only."""
+    """On whose behalf a request is made, and by what: the person themselves (`user`), their workspace (`server`), or
+    one run of an agent (`run`), which may use the gateway only."""
 
     name: str
     admin: bool

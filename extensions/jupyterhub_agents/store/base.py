@@ -161,9 +161,9 @@ class AgentStore(ABC):
 
     @abstractmethod
     async def import_approval(self, approval: Approval) -> None:
-        """Store an approval as another store has it now: a new one, or a later state of the one here (decided, delivered
-        or closed since), times included. An equal or an earlier state is passed over. Raises Conflict when it went
-        another way here, and NotFound when its owner has no such run."""
+        """Store an approval as another store has it now: a new one, or a later state of the one here (decided,
+        delivered or closed since), times included. An equal or an earlier state is passed over. Raises Conflict when it
+        went another way here, and NotFound when its owner has no such run."""
 
     @abstractmethod
     async def get_approval(self, owner: str, approval_id: str) -> Approval:

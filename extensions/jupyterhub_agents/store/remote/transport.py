@@ -153,9 +153,9 @@ class Transport:
         )
 
 
-def _query(params: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def _query(params: Mapping[str, Any] | None) -> list[tuple[str, str | int | float | bool | None]]:
     """Parameters as they stand in an address; those that are None are left out."""
-    pairs: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str | int | float | bool | None]] = []
     for name, value in (params or {}).items():
         for each in value if isinstance(value, list) else [value]:
             if each is not None:
@@ -178,7 +178,7 @@ async def _packed(body: Any, headers: dict[str, str]) -> bytes:
 
 
 async def read_lines(answer: httpx.Response) -> tuple[list[Any], Any]:
-    """The items of a list's lines, and its `next`. Raises the error in it, and StoreUnavailable for one that was cut."""
+    """The items of a list's lines, and its `next`. Raises the error in it, StoreUnavailable for one that was cut."""
     if len(answer.content) > _LARGE:
         return await asyncio.to_thread(_read_lines, answer.content)
     return _read_lines(answer.content)

@@ -166,7 +166,8 @@ class LocalStore(SQLiteStore):
                 "SELECT key, time, type, payload FROM events WHERE key > ? AND key <= ? ORDER BY key LIMIT ?",
                 (base | after, base | 0xFFFFFFFF, BATCH),
             )
-            events, size = [], 0
+            events: list[Event] = []
+            size = 0
             for key, time, type_, payload in rows:
                 if events and size + len(payload) > BATCH_BYTES:
                     break
@@ -185,7 +186,8 @@ class LocalStore(SQLiteStore):
         """Some of the entries behind the first `done`."""
 
         def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-            entries, size = [], 0
+            entries: list[dict[str, Any]] = []
+            size = 0
             for entry in transcripts.some(connection, owner, key, BATCH, done):
                 if entries and size + len(entry) > BATCH_BYTES:
                     break

@@ -24,7 +24,7 @@ class _Reading(Generic[T]):
     """A list, item by item."""
 
     def __init__(self, call: PageOf[T], limit: int, before: str | None, hidden: AreHere | None) -> None:
-        self._call = call
+        self._call: PageOf[T] = call
         self._limit = limit
         self._cursor = before
         self._hidden = hidden

@@ -1,7 +1,7 @@
 """The outbox, in SQL: what the service does not have yet as it is here.
 
-It holds no copies: a row says which thing changed, and what is sent is the thing as it is by then. So it has at most one
-row for each run, approval and transcript, however long the service is away.
+It holds no copies: a row says which thing changed, and what is sent is the thing as it is by then. So it has at
+most one row for each run, approval and transcript, however long the service is away.
 """
 
 from __future__ import annotations
@@ -64,18 +64,15 @@ class Lag:
         """For a person; nothing when all is well."""
         said = []
         if self.away:
-            waiting = (
-                f"{self.entries} changed runs, approvals and transcripts wait" if self.entries else "nothing waits"
-            )
             since = f", the oldest since {self.since:%Y-%m-%d %H:%M} UTC" if self.since is not None else ""
             said.append(
-                f"The hub does not have the newest of this workspace: {waiting}{since}. All of it is kept here, runs go "
-                f"on, and it is sent by itself. {self.away}"
+                f"The hub does not have the newest of this workspace ({self.entries} changed runs, approvals and "
+                f"transcripts wait{since}). All of it is kept here, runs go on, and it is sent by itself. {self.away}"
             )
         if self.refused:
             said.append(
-                f"The hub's service refused {self.refused} of the changes of this workspace; they are kept here. Tell the "
-                f"hub's administrator. The first reason: {self.reason}"
+                f"The hub's service refused {self.refused} of the changes of this workspace; they are kept here. Tell "
+                f"the hub's administrator. The first reason: {self.reason}"
             )
         return " ".join(said)
 

@@ -9,6 +9,7 @@ import logging
 import os
 import random
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ...errors import AgentsError, AlreadyExists, NotAllowed, NotFound, QueueFull, SequenceGap, StoreUnavailable
@@ -110,7 +111,7 @@ class Replicator:
     async def _empty(self) -> None:
         """Send all that there is. Raises the error when the service is away."""
         after = 0
-        while entries := await self._local.read(lambda db, after=after: outbox.next_(db, after, AT_ONCE)):  # type: ignore[misc]  # the default binds it
+        while entries := await self._local.read(partial(outbox.next_, after=after, limit=AT_ONCE)):
             for entry in entries:
                 await self._send(entry)
             after = entries[-1].position
@@ -121,7 +122,7 @@ class Replicator:
             await self._sender.send(entry)
         except NotFound as error:
             # What it says was deleted here meanwhile, or refused as the service has not what it belongs to.
-            await self._local.write(lambda db, why=error.message: outbox.refuse(db, entry, why))  # type: ignore[misc]  # as above
+            await self._local.write(partial(outbox.refuse, entry=entry, why=error.message))
         except AgentsError as error:
             if is_away(error):
                 if entry.kind != outbox.DELETED_TRANSCRIPT:
@@ -129,7 +130,7 @@ class Replicator:
                     await self._local.write(lambda db: outbox.postpone(db, entry))
                 raise
             log.error("the hub's service refused %s %s: %s", entry.kind, entry.key, error.message)
-            await self._local.write(lambda db, why=error.message: outbox.refuse(db, entry, why))  # type: ignore[misc]  # as above
+            await self._local.write(partial(outbox.refuse, entry=entry, why=error.message))
         else:
             now = self._clock()
             await self._local.write(lambda db: outbox.sent(db, entry, now))
@@ -150,8 +151,7 @@ class Replicator:
                         await self._adopt_agent(owner, agent.id, agent.revision, deleted)
                     if (after := page.next) is None:
                         break
-            now = self._clock()
-            await self._local.write(lambda db, owner=owner: outbox.note_everything(db, owner, now))  # type: ignore[misc]  # as above
+            await self._local.write(partial(outbox.note_everything, owner=owner, now=self._clock()))
         await self._local.write(lambda db: mirror.know(db, ADOPTED, "yes"))
 
     async def _adopt_agent(self, owner: str, agent_id: str, newest: int, deleted: bool) -> None:

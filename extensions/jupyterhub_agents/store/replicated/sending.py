@@ -1,7 +1,7 @@
 """How each kind of thing is brought to the service: as it is here now, so that it bears to be done again.
 
-The home is the one that writes to its runs. So what the service has of a run is always a part of what is here, and it is
-enough to know how long that part is.
+The home is the one that writes to its runs. So what the service has of a run is always a part of what is here, and it
+is enough to know how long that part is.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Sender:
             run, events = await self._local.run_to_send(owner, run_id, after)
             if after > run.last_seq:
                 raise Conflict(
-                    f"Run {run_id!r} has {after} events in the hub's service, but {run.last_seq} here: this home is older "
-                    "than what it sent before."
+                    f"Run {run_id!r} has {after} events in the hub's service, but {run.last_seq} here: this home is "
+                    "older than what it sent before."
                 )
             whole = not events or events[-1].seq >= run.last_seq
             try:
@@ -109,6 +109,7 @@ class Sender:
         done = self._reached.get((owner, outbox.key_of(key)))
         if done is None:
             done = await self._entries_there(owner, key)
+            self._remember(owner, outbox.key_of(key), done)
         while entries := await self._local.entries_to_send(owner, key, done):
             await self._remote.append_transcript(owner, key, entries)
             done += len(entries)

@@ -1,4 +1,4 @@
-"""`ReplicatedStore`: the store of a workspace, on its home volume first and in the hub's service as soon as that can be."""
+"""`ReplicatedStore`: the store of a workspace, on its home volume first, in the hub's service as soon as can be."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ AWAY_S = 3.0
 
 
 class ReplicatedStore(AgentStore):
-    """Runs, events, approvals and transcripts are written to the SQLite file `path` and given to readers from there; the
-    service at `url` gets them after that. Agents are the service's, and read from here while it is away.
+    """Runs, events, approvals and transcripts are written to the SQLite file `path` and given to readers from there;
+    the service at `url` gets them after that. Agents are the service's, and read from here while it is away.
 
     `docs/data-model.md` says what is read from where, and what happens when the service is away. At most
     `max_waiting_bytes` wait for the service; then events and transcripts are refused (StoreUnavailable) until it is
@@ -208,8 +208,8 @@ class ReplicatedStore(AgentStore):
             return await self._there(call)
         except StoreUnavailable as error:
             raise StoreUnavailable(
-                "Agents cannot be changed now; runs and conversations go on. Should the change have been on its way, look "
-                f"at the agent before you make it again. {error.message}"
+                "Agents cannot be changed now; runs and conversations go on. Should the change have been on its way, "
+                f"look at the agent before you make it again. {error.message}"
             ) from error
 
     async def _keep(self, agents: Sequence[Agent]) -> None:
@@ -362,8 +362,8 @@ class ReplicatedStore(AgentStore):
 
     async def append_transcript(self, owner: str, key: TranscriptKey, entries: Sequence[dict[str, Any]]) -> None:
         if not await self._local.has_transcript(owner, key):
-            # A session that began elsewhere is loaded before it goes on, and is here then. When the service is away this
-            # is a new one.
+            # A session that began elsewhere is loaded before it goes on, and is here then. When the service is away
+            # this is a new one.
             try:
                 await self._bring_transcript(owner, key)
             except StoreUnavailable:
@@ -409,8 +409,8 @@ class ReplicatedStore(AgentStore):
     async def delete_transcript(self, owner: str, key: TranscriptKey) -> None:
         await self._local.delete_transcript(owner, key)
 
-    # Of what is deleted here is asked before the service is: afterwards, the deletion may be there already, and the answer
-    # from before it.
+    # What is deleted here is read before the service is asked: afterwards, the deletion may be there already, and the
+    # answer from before it.
 
     async def _unless_away(self, call: Callable[[RemoteStore], Awaitable[T]]) -> T | None:
         try:
@@ -421,7 +421,7 @@ class ReplicatedStore(AgentStore):
     # The store itself
 
     async def check(self) -> None:
-        """Raises StoreUnavailable unless the home can be read and written: without the service runs go on. See `lag`."""
+        """Raises StoreUnavailable unless the home can be read and written: without the service runs go on (`lag`)."""
         await self._local.check()
 
     async def owners(self) -> list[str]:
