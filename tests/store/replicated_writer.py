@@ -1,7 +1,7 @@
-"""A process that writes through a ReplicatedStore until it is killed: `python -m tests.store.replicated_writer FILE URL`.
+"""Writes through a ReplicatedStore until it is killed: `python -m tests.store.replicated_writer FILE URL`.
 
-Each of three runs gets batches of 7 events, and a transcript entries without a uuid. After each acknowledged batch a line
-`RUN_ID LAST_SEQ` goes to stdout.
+Each of three runs gets batches of 7 events, and a transcript entries without a uuid. After each acknowledged batch a
+line `RUN_ID LAST_SEQ` goes to stdout.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ async def test_a_service_killed_twice_in_the_middle_of_10000_events_gets_them_al
         )
         if first in (2_001, 6_001):
             # It has some of them, and is killed while more are on their way.
-            deadline = asyncio.get_running_loop().time() + 30
+            deadline = asyncio.get_running_loop().time() + 60
             while not await remote.list_events(OWNER, run.id, after=first - 2_000, limit=1):
                 assert asyncio.get_running_loop().time() < deadline
             own_service.kill()
@@ -132,14 +132,14 @@ async def test_lost_answers_store_nothing_twice(path: Path, own_service: Service
                 await store.append_transcript(OWNER, key, entries)
                 await store.create_approval(make_approval(run))
                 # The service has the run and the answer is lost.
-                deadline = asyncio.get_running_loop().time() + 30
+                deadline = asyncio.get_running_loop().time() + 60
                 while not (await remote.list_runs(OWNER)).items:
                     assert asyncio.get_running_loop().time() < deadline
                     await asyncio.sleep(0.02)
             await until_sent(store)
             with relay.losing_answers():
                 await store.append_transcript(OWNER, key, [MARK, MARK])
-                deadline = asyncio.get_running_loop().time() + 30
+                deadline = asyncio.get_running_loop().time() + 60
                 while len(await remote.load_transcript(OWNER, key) or ()) == len(entries):
                     assert asyncio.get_running_loop().time() < deadline
                     await asyncio.sleep(0.02)
@@ -304,7 +304,7 @@ async def test_a_home_that_was_used_alone_is_taken_to_the_service(path: Path, re
         await fill(alone, OWNER)
         before = await transfer.digest(alone, OWNER)
     async with ReplicatedStore(path, url, token_of, owner=OWNER) as store:
-        deadline = asyncio.get_running_loop().time() + 30
+        deadline = asyncio.get_running_loop().time() + 60
         while (await store.lag()).entries or not await remote.list_transcript_keys(OWNER):
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.02)
@@ -324,7 +324,7 @@ async def test_what_the_service_refuses_does_not_hold_up_the_rest_and_is_said(
     await remote.decide_approval(OWNER, approval.id, Decision.DENY, by="grace")
     await store.decide_approval(OWNER, approval.id, Decision.ONCE, by=OWNER)
     await store.append_events(OWNER, run.id, make_events(run, 1, 3))
-    deadline = asyncio.get_running_loop().time() + 30
+    deadline = asyncio.get_running_loop().time() + 60
     while not (lag := await store.lag()).refused or (await remote.get_run(OWNER, run.id)).last_seq < 3:
         assert asyncio.get_running_loop().time() < deadline, lag
         await asyncio.sleep(0.02)

@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,12 +42,22 @@ def is_away(error: AgentsError) -> bool:
 class Replicator:
     """One a home works at a time: it holds a lock on a file beside the database. Start it when both stores are open."""
 
-    def __init__(self, path: Path, local: LocalStore, remote: RemoteStore, clock: Clock, owner: str | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        local: LocalStore,
+        remote: RemoteStore,
+        *,
+        clock: Clock,
+        owner: str | None,
+        on_sent: Callable[[], None],
+    ) -> None:
         self._lock_path = path.with_name(path.name + ".replication")
         self._local = local
         self._remote = remote
         self._clock = clock
         self._owner = owner
+        self._on_sent = on_sent
         self._sender = Sender(local, remote)
         self._work = asyncio.Event()
         self._settled = asyncio.Event()
@@ -132,8 +143,8 @@ class Replicator:
             log.error("the hub's service refused %s %s: %s", entry.kind, entry.key, error.message)
             await self._local.write(partial(outbox.refuse, entry=entry, why=error.message))
         else:
-            now = self._clock()
-            await self._local.write(lambda db: outbox.sent(db, entry, now))
+            self._on_sent()
+            await self._local.write(partial(outbox.sent, entry=entry, now=self._clock()))
 
     # What the home had before
 

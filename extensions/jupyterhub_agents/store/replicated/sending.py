@@ -79,15 +79,12 @@ class Sender:
 
     async def _last_seq_there(self, owner: str, run_id: str) -> int:
         """How many events the service has; makes the run when it has none of it."""
+        run, _ = await self._local.run_to_send(owner, run_id, 0)
         try:
+            await self._remote.create_run(_as_it_began(run))
+        except AlreadyExists:
             return (await self._remote.get_run(owner, run_id)).last_seq
-        except NotFound:
-            run, _ = await self._local.run_to_send(owner, run_id, 0)
-            try:
-                await self._remote.create_run(_as_it_began(run))
-            except AlreadyExists:
-                return (await self._remote.get_run(owner, run_id)).last_seq
-            return 0
+        return 0
 
     # Approvals
 

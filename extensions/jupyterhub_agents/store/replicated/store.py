@@ -39,8 +39,8 @@ MAX_WAITING_BYTES = 2 << 30
 ASK_S = 4.0
 """How long a person waits for the service, before it counts as away."""
 SEND_S = 30.0
-AWAY_S = 3.0
-"""How long it counts as away without being asked again."""
+AWAY_S = (2.0, 5.0, 15.0, 30.0)
+"""How long it counts as away without being asked again for what can do without it."""
 
 
 class ReplicatedStore(AgentStore):
@@ -75,6 +75,7 @@ class ReplicatedStore(AgentStore):
         self._lifecycle = asyncio.Lock()
         self._away_until = 0.0
         self._why_away = ""
+        self._times_away = 0
         self._seen: dict[tuple[str, str], int] = {}
         """The newest revisions that are in the mirror."""
 
@@ -93,7 +94,9 @@ class ReplicatedStore(AgentStore):
                 await self._remote.close()
                 await self._local.close()
                 raise
-            self._replicator = Replicator(self._path, self._local, self._feed, self._clock, self._owner)
+            self._replicator = Replicator(
+                self._path, self._local, self._feed, clock=self._clock, owner=self._owner, on_sent=self._reached
+            )
             self._replicator.start()
 
     async def close(self) -> None:
@@ -115,20 +118,29 @@ class ReplicatedStore(AgentStore):
 
     # The service
 
-    async def _there(self, call: Callable[[RemoteStore], Awaitable[T]]) -> T:
-        """What the service answers. Raises its errors, and StoreUnavailable at once while it counts as away."""
+    async def _there(self, call: Callable[[RemoteStore], Awaitable[T]], *, ask: bool = False) -> T:
+        """What the service answers. Raises its errors, and StoreUnavailable at once while it counts as away, unless a
+        person wants it to be asked."""
         loop = asyncio.get_running_loop()
-        if loop.time() < self._away_until:
+        if loop.time() < self._away_until and not ask:
             raise StoreUnavailable(self._why_away)
         try:
-            return await call(self._remote)
+            answer = await call(self._remote)
         except AgentsError as error:
             if not is_away(error):
+                self._reached()
                 raise
             said = f"The hub's agents service lets this workspace not in: {error.message}"
             self._why_away = said if isinstance(error, NotAllowed) else error.message
-            self._away_until = loop.time() + AWAY_S
+            self._away_until = loop.time() + AWAY_S[min(self._times_away, len(AWAY_S) - 1)]
+            self._times_away += 1
             raise StoreUnavailable(self._why_away) from error
+        self._reached()
+        return answer
+
+    def _reached(self) -> None:
+        self._away_until = 0.0
+        self._times_away = 0
 
     # Agents and their revisions: the service's
 
@@ -205,7 +217,7 @@ class ReplicatedStore(AgentStore):
         try:
             if not await self._is_adopted():
                 raise StoreUnavailable("The agents of this workspace are not in the hub's service yet.")
-            return await self._there(call)
+            return await self._there(call, ask=True)
         except StoreUnavailable as error:
             raise StoreUnavailable(
                 "Agents cannot be changed now; runs and conversations go on. Should the change have been on its way, "
