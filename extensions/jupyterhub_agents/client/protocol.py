@@ -97,6 +97,7 @@ class Health(BaseModel):
     running: int
     notice: str | None = None
     problems: list[str] = []
+    notes: list[str] = []
 
 
 class Created(BaseModel):

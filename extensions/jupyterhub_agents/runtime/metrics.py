@@ -12,6 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from ..models import Run, RunStatus, RunUsage, TokenUsage
 from ..store import AgentStore
+from ..store.replicated import Lag
 
 SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 STORE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
@@ -35,6 +36,13 @@ STORE_LATENCY = Histogram(
     "jupyterhub_agents_store_seconds", "How long the store took.", ["operation"], buckets=STORE_SECONDS
 )
 
+REPLICATION_WAITING = Gauge(
+    "jupyterhub_agents_replication_waiting",
+    "Changed runs, approvals and transcripts that the hub's service lacks.",
+)
+REPLICATION_BYTES = Gauge("jupyterhub_agents_replication_waiting_bytes", "What was added to them.")
+REPLICATION_SECONDS = Gauge("jupyterhub_agents_replication_behind_seconds", "Since when the oldest of them waits.")
+
 _KNOWN_MODEL = re.compile(r"claude-[a-z]+(-\d+){0,3}(\[1m\])?")
 
 
@@ -54,6 +62,18 @@ def count_end(run: Run, used_before: RunUsage) -> None:
         for kind in ("input", "output", "cache_read_input", "cache_creation_input"):
             TOKENS.labels(label, kind).inc(getattr(used, f"{kind}_tokens"))
         COST.labels(label).inc(used.cost_usd)
+
+
+def watch_replication(lag: Callable[[], Lag]) -> None:
+    """Tell of how far the hub's service is behind, from now on."""
+
+    def behind() -> float:
+        since = lag().since
+        return 0.0 if since is None else max(time.time() - since.timestamp(), 0.0)
+
+    REPLICATION_WAITING.set_function(lambda: lag().entries)
+    REPLICATION_BYTES.set_function(lambda: lag().bytes)
+    REPLICATION_SECONDS.set_function(behind)
 
 
 def measured(store: AgentStore) -> AgentStore:

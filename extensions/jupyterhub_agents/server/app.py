@@ -22,11 +22,12 @@ from ..runtime.keys import RunKeys
 from ..runtime.manager import RunManager
 from ..runtime.metrics import measured
 from ..runtime.pool import WarmPool
-from ..store.sqlite import SQLiteStore
+from ..store.replicated import ReplicatedStore
 from . import activity
 from .assistant import extras
 from .door import Door, pointer
 from .info_files import without_hub_token
+from .keeping import make_store
 from .routes import tornado_handlers
 from .subagent_files import SubagentFiles, noticed
 from .terminal.entry import terminal
@@ -61,7 +62,20 @@ class AgentsApp(ExtensionApp):
         help="A sentence that each run shows its readers, such as that a demo model answers instead of an AI. By "
         "default what the hub gives in JUPYTERHUB_AGENTS_NOTICE."
     ).tag(config=True)
-
+    store = Enum(
+        ["sqlite", "remote"],
+        help="Where agents and runs are kept: `sqlite` in the home alone, or `remote` in the home first and in the "
+        "hub's agents service after that, so that they outlive the home and the hub knows of them. By default `remote` "
+        "where there is a store_url.",
+    ).tag(config=True)
+    store_url = Unicode(
+        help="The address of the hub's agents service, without `/store`. By default what the hub gives in "
+        "JUPYTERHUB_AGENTS_SERVICE_URL."
+    ).tag(config=True)
+    store_token = Unicode(
+        help="The token that the workspace shows to the hub's agents service. By default its own of the hub, from "
+        "JUPYTERHUB_API_TOKEN, which is the better place for it than a file."
+    ).tag(config=True)
     subagent_files = Bool(
         True,
         help="Whether the person's agents stand as Claude Code's subagent files in ~/.claude/agents (or agents in "
@@ -92,13 +106,26 @@ class AgentsApp(ExtensionApp):
     def _default_notice(self) -> str:
         return os.environ.get("JUPYTERHUB_AGENTS_NOTICE", "")
 
+    @default("store")
+    def _default_store(self) -> str:
+        return "remote" if self.store_url else "sqlite"
+
+    @default("store_url")
+    def _default_store_url(self) -> str:
+        return os.environ.get("JUPYTERHUB_AGENTS_SERVICE_URL", "")
+
+    @default("store_token")
+    def _default_store_token(self) -> str:
+        return os.environ.get("JUPYTERHUB_API_TOKEN", "")
+
     def initialize_settings(self) -> None:
         """Make the workspace; it is opened when the event loop runs."""
         assert self.serverapp is not None  # noqa: S101 - Jupyter Server has linked it before it asks for settings
         for log in (self.serverapp.log, self.log):
             logs.install(log, self.log_style)
         state = Path(self.state_dir)
-        store = kept = measured(SQLiteStore(state / "agents.db"))
+        bare = make_store(self.store, state / "agents.db", url=self.store_url, token=self.store_token, owner=self.owner)
+        store = kept = measured(bare)
         files: SubagentFiles | None = None
         if self.subagent_files:
             folder = config_folder(os.environ) / "agents"
@@ -117,6 +144,7 @@ class AgentsApp(ExtensionApp):
         self._opening_door: asyncio.Task[None] | None = None
         self._door: Door | None = None
         self._workspace = Workspace(store, make_manager, owner=self.owner, state=state, files=files)
+        self._workspace.replicated = bare if isinstance(bare, ReplicatedStore) else None
         self.settings["jupyterhub_agents"] = self._workspace
         terminal().door = pointer(state)
         # A run that works, or waits for its turn, is activity: the culler spares its workspace.

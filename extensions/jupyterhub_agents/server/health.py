@@ -14,6 +14,7 @@ from .subagent_files import FileProblem
 
 class Health(Model):
     """How the workspace is. `problems` are sentences for people; with any, the status is 503.
+    `notes` are sentences too, of what does not keep anyone from working, such as that the hub's service is behind.
     `files` are subagent files that are not taken as agents; they are the person's to mend, and nothing else is
     the worse for them."""
 
@@ -23,6 +24,7 @@ class Health(Model):
     unfinished: int
     notice: str | None
     problems: list[str]
+    notes: list[str]
     files: list[FileProblem]
 
 
@@ -45,6 +47,7 @@ class HealthHandler(AgentsHandler):
             unfinished=manager.unfinished if manager else 0,
             notice=(manager.notice or None) if manager else None,
             problems=problems,
+            notes=[] if problems else await self.workspace.notes(),
             files=self.workspace.files.problems if self.workspace.files else [],
         )
         self.reply(health, 503 if problems else 200)

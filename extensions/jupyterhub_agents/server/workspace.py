@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import AgentsError, StoreUnavailable
 from ..runtime.manager import RunManager
 from ..store import AgentStore
+from ..store.replicated import ReplicatedStore
 from .subagent_files import SubagentFiles
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ class Workspace:
         self._manager: RunManager | None = None
         self._opening = asyncio.Lock()
         self._lock_fd: int | None = None
+        self.replicated: ReplicatedStore | None = None
+        """The store, when it is the hub's service that has everything in the end."""
         self._closed = False
         self.opened = asyncio.Event()
 
@@ -89,6 +92,13 @@ class Workspace:
             if self._lock_fd is not None:
                 os.close(self._lock_fd)
                 self._lock_fd = None
+
+    async def notes(self) -> list[str]:
+        """What people should know of the store though everything works, in sentences."""
+        if self.replicated is None or self._manager is None:
+            return []
+        sentence = (await self.replicated.lag()).sentence
+        return [sentence] if sentence else []
 
     async def trouble(self) -> str:
         """Why the store cannot be used now, in a sentence; nothing when it can."""

@@ -63,6 +63,7 @@ class Replicator:
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lock_fd: int | None = None
+        self.newest_lag = Lag()
         self.away = ""
         """Why the service cannot be used; nothing when it can, as far as is known."""
 
@@ -89,7 +90,8 @@ class Replicator:
         self._work.set()
 
     async def lag(self) -> Lag:
-        return replace(await self._local.lag(), away=self.away)
+        self.newest_lag = replace(await self._local.lag(), away=self.away)
+        return self.newest_lag
 
     async def _run(self) -> None:
         attempt = 0
@@ -103,10 +105,15 @@ class Replicator:
                     continue
                 await self._adopt()
                 await self._empty()
-            except AgentsError as error:
+                self.away = ""
+                await self.lag()
+            except Exception as error:
                 if attempt == 0:
-                    log.warning("what this workspace writes waits for the hub's service: %s", error.message)
-                self.away = error.message
+                    fault = None if isinstance(error, AgentsError) else error
+                    log.warning("what this workspace writes waits for the hub's service: %s", error, exc_info=fault)
+                self.away = str(error)
+                with contextlib.suppress(AgentsError):
+                    await self.lag()
                 self._settled.set()
                 await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)] * random.uniform(0.7, 1.3))  # noqa: S311 - no secret
                 attempt += 1
@@ -115,7 +122,6 @@ class Replicator:
                 if attempt:
                     log.info("what waited for the hub's service is sent")
                 attempt = 0
-                self.away = ""
                 self._settled.set()
                 await asyncio.sleep(TOGETHER_S)
 

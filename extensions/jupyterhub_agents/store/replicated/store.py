@@ -112,6 +112,11 @@ class ReplicatedStore(AgentStore):
         """How far the service is behind this home. Raises StoreUnavailable."""
         return await self._local.lag() if self._replicator is None else await self._replicator.lag()
 
+    @property
+    def newest_lag(self) -> Lag:
+        """How far the service was behind a moment ago."""
+        return Lag() if self._replicator is None else self._replicator.newest_lag
+
     def _noticed(self) -> None:
         if self._replicator is not None:
             self._replicator.notice()
