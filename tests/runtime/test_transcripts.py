@@ -12,12 +12,14 @@ import pytest
 from claude_agent_sdk import SessionKey, SessionStore, project_key_for_directory
 from claude_agent_sdk.testing import run_session_store_conformance
 
-from jupyterhub_agents.ids import new_session_id
+from jupyterhub_agents.ids import new_id, new_session_id
 from jupyterhub_agents.models import TranscriptKey
 from jupyterhub_agents.runtime.transcripts import Mirror, Transcripts, restore
 from jupyterhub_agents.store import AgentStore
 from jupyterhub_agents.store.firestore import FirestoreStore
+from jupyterhub_agents.store.replicated import ReplicatedStore
 from jupyterhub_agents.store.sqlite import SQLiteStore
+from tests.service.store_service import Service, remote_store, token_of
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +34,17 @@ def firestore(project: str) -> AgentStore:
     return FirestoreStore(project)
 
 
-@pytest.fixture(params=["sqlite", "firestore"])
+@pytest.fixture
+def remote(service: Service) -> AgentStore:
+    return remote_store(service.url(new_id()))
+
+
+@pytest.fixture
+def replicated(service: Service, tmp_path: Path) -> AgentStore:
+    return ReplicatedStore(tmp_path / "agents.db", service.url(new_id()), token_of)
+
+
+@pytest.fixture(params=["sqlite", "firestore", "remote", "replicated"])
 async def make_store(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], SessionStore]]:
     """Gives transcripts of another person, who has none yet, at each call."""
     store: AgentStore = request.getfixturevalue(request.param)

@@ -77,7 +77,7 @@ def test_a_run_goes_on_while_the_service_is_away_and_the_person_is_told(
 ) -> None:
     with running_service(tmp_path / "service") as service:
         url = service.url("store")
-        with start_server({"hello": [say("Good day.").always()]}, env=environment(url)) as server:
+        with start_server({"hello": [say("Good day.")]}, env=environment(url)) as server:
             server.agent()
             service.kill()
             run = server.finish(server.start("hello")["id"])

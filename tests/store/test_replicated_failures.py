@@ -332,6 +332,24 @@ async def test_what_the_service_refuses_does_not_hold_up_the_rest_and_is_said(
     assert (await store.get_approval(OWNER, approval.id)).decision is Decision.ONCE
 
 
+async def test_agents_made_and_deleted_while_they_are_listed_are_known_when_the_service_goes_away(
+    store: ReplicatedStore, own_service: Service
+) -> None:
+    listing = [asyncio.create_task(store.list_agents(OWNER)) for _ in range(3)]
+    for number in range(10):
+        await store.create_agent(OWNER, f"agent-{number}", spec())
+        listing.append(asyncio.create_task(store.list_agents(OWNER)))
+        if number % 3 == 0:
+            await store.delete_agent(OWNER, f"agent-{number}", revision=1)
+    await asyncio.gather(*listing)
+    agents = (await store.list_agents(OWNER)).items
+    own_service.kill()
+    assert (await store.list_agents(OWNER)).items == agents
+    for agent in agents:
+        assert await store.get_agent(OWNER, agent.id) == agent
+    assert len(agents) == 6
+
+
 async def test_another_server_at_the_address_is_no_answer(own_service: Service) -> None:
     async with RemoteStore(own_service.url("store") + "/elsewhere", token_of, timeout=1) as lost:
         errors = await refused(StoreUnavailable, lost.get_run(OWNER, make_run(OWNER).id), lost.check())

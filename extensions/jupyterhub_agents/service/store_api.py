@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
@@ -94,7 +94,12 @@ def store_router(store: AgentStore, authenticate: Authenticate) -> APIRouter:
                     _check_may(person, request.path_params.get("owner"))
                     if unknown := sorted(set(request.query_params) - known):
                         raise InvalidInput(f"There is no parameter {unknown[0][:100]!r} here: leave it out.")
-                    return await handle(BoundedRequest(request.scope, request.receive))
+                    bounded = BoundedRequest(request.scope, request.receive)
+                    # Here, because FastAPI has one answer for whatever goes wrong where it reads the body.
+                    await bounded.body()
+                    return await handle(bounded)
+                except HTTPException as error:
+                    return error_answer(InvalidInput(f"The request cannot be read: {error.detail}."))
                 except RequestValidationError as error:
                     return error_answer(invalid(error))
                 except AgentsError as error:

@@ -78,6 +78,9 @@ class ReplicatedStore(AgentStore):
         self._times_away = 0
         self._seen: dict[tuple[str, str], int] = {}
         """The newest revisions that are in the mirror."""
+        self._listed: set[str] = set()
+        self._changes = 0
+        """How often agents were changed from here: an answer from before the newest change is not kept."""
 
     async def open(self) -> None:
         async with self._lifecycle:
@@ -173,6 +176,7 @@ class ReplicatedStore(AgentStore):
                 agent = await self._there(lambda store: store.get_agent(owner, agent_id, revision))
                 await self._local.write(lambda db: mirror.keep(db, [agent], newest=False))
                 return agent
+        before = self._changes
         try:
             agent = await self._there(lambda store: store.get_agent(owner, agent_id))
         except StoreUnavailable as away:
@@ -181,9 +185,11 @@ class ReplicatedStore(AgentStore):
             except NotFound:
                 raise away from None
         except NotFound:
-            await self._forget(owner, agent_id)
+            if before == self._changes:
+                await self._forget(owner, agent_id)
             raise
-        await self._keep([agent])
+        if before == self._changes:
+            await self._keep([agent])
         return agent
 
     async def list_agents(
@@ -192,17 +198,22 @@ class ReplicatedStore(AgentStore):
         if not await self._is_adopted():
             return await self._local.list_agents(owner, deleted=deleted, limit=limit, after=after)
         listed = _LISTED + owner
+        before = self._changes
         try:
             page = await self._there(lambda store: store.list_agents(owner, deleted=deleted, limit=limit, after=after))
         except StoreUnavailable:
             if deleted or not await self._local.is_known(listed):
                 raise
             return await self._local.list_agents(owner, limit=limit, after=after)
-        if not deleted:
+        if not deleted and before == self._changes:
             await self._keep(page.items)
-            if after is None and page.next is None:
-                ids = {agent.id for agent in page.items}
+            ids = {agent.id for agent in page.items}
+            gone = {id for who, id in self._seen if who == owner} - ids
+            if after is None and page.next is None and (gone or listed not in self._listed):
                 await self._local.write(lambda db: _now_listed(db, owner, ids, listed))
+                self._listed.add(listed)
+                for id in gone:
+                    del self._seen[owner, id]
         return page
 
     async def list_revisions(
@@ -219,6 +230,7 @@ class ReplicatedStore(AgentStore):
 
     async def _decided(self, call: Callable[[RemoteStore], Awaitable[T]]) -> T:
         """What only the service can decide, because others may change agents too."""
+        self._changes += 1
         try:
             if not await self._is_adopted():
                 raise StoreUnavailable("The agents of this workspace are not in the hub's service yet.")
@@ -228,6 +240,8 @@ class ReplicatedStore(AgentStore):
                 "Agents cannot be changed now; runs and conversations go on. Should the change have been on its way, "
                 f"look at the agent before you make it again. {error.message}"
             ) from error
+        finally:
+            self._changes += 1
 
     async def _keep(self, agents: Sequence[Agent]) -> None:
         new = [agent for agent in agents if self._seen.get((agent.owner, agent.id)) != agent.revision]
