@@ -12,13 +12,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import budgets_bench, firestore_bench, gateway_bench, hub_bench, memory_bench, runs_bench, store_bench
+from benchmarks import (
+    budgets_bench,
+    firestore_bench,
+    gateway_bench,
+    hub_bench,
+    memory_bench,
+    remote_bench,
+    runs_bench,
+    store_bench,
+)
 from tests.store.firestore_emulator import NoEmulator
 
 RESULTS = Path(__file__).parent / "results.json"
 BENCHES: dict[str, Callable[[], dict[str, float]]] = {
     "store": store_bench.run,
     "firestore": firestore_bench.run,
+    "remote": remote_bench.run,
     "runs": runs_bench.run,
     "memory": memory_bench.run,
     "hub": hub_bench.run,

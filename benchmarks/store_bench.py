@@ -19,7 +19,7 @@ from pathlib import Path
 
 from jupyterhub_agents.ids import new_id, new_session_id, utcnow
 from jupyterhub_agents.models import AgentSpec, Event, EventType, Run, RunChanges, RunStatus, Trigger
-from jupyterhub_agents.store import MAX_PAGE
+from jupyterhub_agents.store import MAX_PAGE, AgentStore
 from jupyterhub_agents.store.sqlite import SQLiteStore
 
 REPEATS = 3
@@ -212,7 +212,7 @@ async def _milliseconds(call: Callable[[], Awaitable[object]]) -> float:
 _SPEC = AgentSpec(name="Reviewer", description="Reads a change.", instructions="Look for faults. " * 60)
 
 
-async def _new_run(store: SQLiteStore) -> str:
+async def _new_run(store: AgentStore) -> str:
     run = _run()
     await store.create_run(run)
     return run.id
