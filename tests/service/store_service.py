@@ -7,6 +7,7 @@ Firestore project of that name, because a process for each test takes too long. 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -118,14 +119,16 @@ class Many:
         self._backend = backend
         self._stores: dict[str, AgentStore] = {}
         self._apps: dict[str, ASGIApp] = {}
+        self._opening = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         _, name, rest = scope["path"].split("/", 2)
-        if name not in self._apps:
-            store = self._make(name)
-            self._stores[name] = store
-            await store.open()
-            self._apps[name] = store_app(store, authenticate)
+        async with self._opening:
+            if name not in self._apps:
+                store = self._make(name)
+                self._stores[name] = store
+                await store.open()
+                self._apps[name] = store_app(store, authenticate)
         await self._apps[name]({**scope, "path": "/" + rest}, receive, send)
 
     def _make(self, name: str) -> AgentStore:
@@ -152,6 +155,4 @@ async def serve(folder: Path, port: int, backend: str) -> None:
 
 
 if __name__ == "__main__":
-    import asyncio
-
     asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

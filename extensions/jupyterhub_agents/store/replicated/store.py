@@ -38,6 +38,8 @@ T = TypeVar("T")
 MAX_WAITING_BYTES = 2 << 30
 ASK_S = 4.0
 """How long a person waits for the service, before it counts as away."""
+DECIDE_S = 15.0
+"""How long for what only the service can do, unless it counts as away already."""
 SEND_S = 30.0
 AWAY_S = (2.0, 5.0, 15.0, 30.0)
 """How long it counts as away without being asked again for what can do without it."""
@@ -68,6 +70,7 @@ class ReplicatedStore(AgentStore):
         self._flush_s = flush_s
         self._local = LocalStore(path, clock, max_bytes=max_waiting_bytes, on_note=self._noticed)
         self._remote = RemoteStore(url, token, timeout=ASK_S)
+        self._patient = RemoteStore(url, token, timeout=DECIDE_S)
         self._feed = RemoteStore(url, token, timeout=SEND_S)
         self._path = path
         self._owner = owner
@@ -91,9 +94,11 @@ class ReplicatedStore(AgentStore):
                 await self._local.write(outbox.try_again)
                 await self._local.write(_adopted_if_new)
                 await self._remote.open()
+                await self._patient.open()
                 await self._feed.open()
             except BaseException:
                 await self._feed.close()
+                await self._patient.close()
                 await self._remote.close()
                 await self._local.close()
                 raise
@@ -108,6 +113,7 @@ class ReplicatedStore(AgentStore):
             if replicator is not None:
                 await replicator.stop(self._flush_s)
             await self._feed.close()
+            await self._patient.close()
             await self._remote.close()
             await self._local.close()
 
@@ -130,10 +136,11 @@ class ReplicatedStore(AgentStore):
         """What the service answers. Raises its errors, and StoreUnavailable at once while it counts as away, unless a
         person wants it to be asked."""
         loop = asyncio.get_running_loop()
-        if loop.time() < self._away_until and not ask:
+        away = loop.time() < self._away_until
+        if away and not ask:
             raise StoreUnavailable(self._why_away)
         try:
-            answer = await call(self._remote)
+            answer = await call(self._patient if ask and not away else self._remote)
         except AgentsError as error:
             if not is_away(error):
                 self._reached()
