@@ -69,6 +69,8 @@ async def _list(store: AgentStore) -> dict[str, float]:
         await store.create_run(_run())
     run_id = await _new_run(store)
     await store.append_events(OWNER, run_id, _events(run_id, 500))
+    if isinstance(store, ReplicatedStore):
+        await _sent(store)
     return {
         "list_50_runs_ms": await _milliseconds(lambda: store.list_runs(OWNER, limit=50)),
         "list_500_events_ms": await _milliseconds(lambda: store.list_events(OWNER, run_id)),
@@ -85,9 +87,13 @@ async def _catching_up(folder: Path, url: str) -> dict[str, float]:
             await store.append_events(OWNER, run_id, events[start : start + BATCH])
     async with ReplicatedStore(folder / "behind.db", url, token_of) as store:
         begin = time.perf_counter()
-        while (await store.lag()).entries:  # noqa: ASYNC110 - what is waited for happens in another process
-            await asyncio.sleep(0.01)
+        await _sent(store)
         return {"replicated.catching_up.events_per_s": 10_000 / (time.perf_counter() - begin)}
+
+
+async def _sent(store: ReplicatedStore) -> None:
+    while (await store.lag()).entries:  # noqa: ASYNC110 - what is waited for happens in another process
+        await asyncio.sleep(0.01)
 
 
 async def _seconds(call: Awaitable[object]) -> float:

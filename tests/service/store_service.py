@@ -23,7 +23,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jupyterhub_agents.errors import NotAllowed
-from jupyterhub_agents.service.people import Person
+from jupyterhub_agents.service.identity import Person
 from jupyterhub_agents.service.store_api import store_app
 from jupyterhub_agents.store import AgentStore
 from jupyterhub_agents.store.remote import RemoteStore

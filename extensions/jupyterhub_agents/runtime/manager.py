@@ -17,7 +17,16 @@ from traitlets import Any as AnyValue
 from traitlets import Dict, Float, Int, List, Unicode, default, validate
 from traitlets.config import LoggingConfigurable
 
-from ..errors import AgentsError, Conflict, InvalidInput, NotFound, QueueFull, RuntimeUnavailable, StaleRevision
+from ..errors import (
+    AgentsError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    QueueFull,
+    RuntimeUnavailable,
+    StaleRevision,
+    StoreUnavailable,
+)
 from ..ids import Clock, new_id, new_session_id, utcnow
 from ..models import MAX_TOOLS, Agent, Approval, Decision, EventType, Run, RunCreate, RunStatus
 from ..store import MAX_PAGE, AgentStore
@@ -366,6 +375,9 @@ class RunManager(LoggingConfigurable):
                 continue
             except NotFound:
                 log.info("run %s: its agent was deleted; the rule holds for this run", approval.run_id)
+            except StoreUnavailable as error:
+                # The decision is stored: the run must hear of it, whatever becomes of the agent.
+                log.warning("run %s: the rule holds for this run, its agent has not got it: %s", approval.run_id, error)
             return
 
     async def get(self, run_id: str) -> Run:

@@ -33,7 +33,7 @@ from ..models import (
 from ..store import AgentStore
 from ..store.paging import check_after, check_limit
 from .bodies import BoundedRequest, error_answer, invalid, lines, one
-from .people import Person
+from .identity import Person
 
 Authenticate = Callable[[Request], Awaitable[Person]]
 """Who makes a request. Raises the error that the caller is answered with."""
