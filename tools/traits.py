@@ -17,6 +17,7 @@ from jupyterhub_agents.server.app import AgentsApp
 from jupyterhub_agents.service.app import AgentsService
 from jupyterhub_agents.service.budgets.meter import Budgets
 from jupyterhub_agents.service.gateway.config import Gateway
+from jupyterhub_agents.service.keeping import Keeping
 
 TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -42,6 +43,7 @@ SECTIONS: tuple[tuple[str, str, type[Configurable]], ...] = (
     ("The hub's service", "the file that `jupyterhub-agents-service --config` names", AgentsService),
     ("The gateway to Claude", "the file that `jupyterhub-agents-service --config` names", Gateway),
     ("Budgets", "the file that `jupyterhub-agents-service --config` names", Budgets),
+    ("Where everything is kept", "the file that `jupyterhub-agents-service --config` names", Keeping),
     ("A workspace", "jupyter_server_config.py", AgentsApp),
     ("Runs of a workspace", "jupyter_server_config.py", RunManager),
     ("Processes that wait for a run", "jupyter_server_config.py", WarmPool),

@@ -177,7 +177,8 @@ def test_the_service_keeps_no_token_and_its_secret_for_itself(hub: RunningHub, s
     key = key_for(service, server_token(hub, hub.person("ada").spawn()))
     assert call(service, token).status_code == call(service, key).status_code == 200
     kept = {path.name: path for path in (hub.state / "service").rglob("*") if path.is_file()}
-    assert set(kept) == {"run-key-secret", "service.db", "service.db-wal", "service.db-shm"}
+    databases = {f"{name}.db{end}" for name in ("service", "agents") for end in ("", "-wal", "-shm")}
+    assert set(kept) == {"run-key-secret", *databases}
     assert all(path.stat().st_mode & 0o077 == 0 for path in kept.values())
     own = kept.pop("run-key-secret").read_text().strip()
     log = (hub.state / "hub.log").read_text()

@@ -16,6 +16,7 @@ from .budgets.meter import Budgets
 from .budgets.sqlite import SQLiteLedger
 from .gateway.config import Gateway
 from .identity import LONGEST_S
+from .keeping import Keeping
 from .run_keys import SECRET_BYTES, kept_secret
 from .web import build
 
@@ -27,7 +28,7 @@ class AgentsService(Application):
     name = "jupyterhub-agents-service"
     version = __version__
     description = __doc__ or ""
-    classes = [Gateway, Budgets]  # noqa: RUF012 - a trait of Application's
+    classes = [Gateway, Budgets, Keeping]  # noqa: RUF012 - a trait of Application's
     aliases = {"config": "AgentsService.config_file", "state": "AgentsService.state_dir"}  # noqa: RUF012 - a trait of Application's
 
     config_file = Unicode(
@@ -133,6 +134,7 @@ class AgentsService(Application):
             self.load_config_file(file.name, str(file.parent))
         os.umask(0o077)
         self.gateway = Gateway(parent=self)
+        self.store = Keeping(parent=self).make_store(Path(self.state_dir))
         self.budgets = Budgets(SQLiteLedger(Path(self.state_dir) / "service.db"), parent=self)
         for name, variable in (("hub_api_url", "JUPYTERHUB_API_URL"), ("hub_api_token", "JUPYTERHUB_API_TOKEN")):
             if not getattr(self, name):

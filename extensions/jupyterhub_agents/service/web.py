@@ -23,6 +23,7 @@ from .gateway.client import make_client
 from .hub import HubAPI
 from .identity import Identities
 from .run_keys import RunKeys
+from .store_api import store_router
 
 if TYPE_CHECKING:
     from .app import AgentsService
@@ -58,6 +59,8 @@ def build(service: AgentsService) -> FastAPI:
             meter = gateway.choose_meter(service.budgets)
             await meter.open()
             stack.push_async_callback(meter.close)
+            await service.store.open()
+            stack.push_async_callback(service.store.close)
             client = make_client(gateway.connect_timeout_s)
             stack.push_async_callback(client.close)
             upstream = gateway.make_upstream()
@@ -69,7 +72,12 @@ def build(service: AgentsService) -> FastAPI:
             app.state.service = service
             app.state.identities = identities
             app.state.keys = keys
-            app.state.checks = {"hub": health.told(hub.check), "upstream": upstream.trouble, "ledger": meter.trouble}
+            app.state.checks = {
+                "hub": health.told(hub.check),
+                "upstream": upstream.trouble,
+                "ledger": meter.trouble,
+                "store": health.told(service.store.check),
+            }
             yield
 
     app = FastAPI(
@@ -87,6 +95,7 @@ def build(service: AgentsService) -> FastAPI:
     app.include_router(keys_api.router, prefix=f"{prefix}/api")
     if service.gateway.metering == "budgets":
         app.include_router(budgets_router(service.budgets, person), prefix=prefix)
+    app.include_router(store_router(service.store, lambda request: person(request, None)), prefix=prefix)
     app.mount(f"{prefix}/anthropic", passing)
     # Served from the package: no other host is asked for anything.
     patch_fastapi(
