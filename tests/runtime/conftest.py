@@ -114,13 +114,14 @@ def workshop(tmp_path: Path, below: Family) -> Workshop:
             async with store or SQLiteStore(tmp_path / "state" / "agents.db") as opened:
                 # Tests of other things count processes: none is to wait there.
                 pool = {"size": 0, **traits.pop("pool", {})}
+                keys = traits.pop("keys", {})
                 manager = RunManager(
                     opened,
                     owner=OWNER,
                     home=home,
                     state=tmp_path / "state",
                     environment=environment,
-                    config=Config({"WarmPool": pool}),
+                    config=Config({"WarmPool": pool, "RunKeys": keys}),
                     **traits,
                 )
                 bench = Bench(manager, opened, home)

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytest
-from traitlets.config import Config
 
 from hub_config.proxy import free_ports
 from jupyterhub_agents.testing.replies import say
@@ -20,8 +19,8 @@ def nobody() -> str:
 
 
 async def test_a_run_without_the_service_fails_with_what_to_do_and_leaves_no_file(workshop: Any) -> None:
-    config = Config({"RunKeys": {"service_url": nobody(), "token": "of-the-server", "patience_s": 0.5}})
-    async with workshop([say("Never said.")], config=config) as bench:
+    keys = {"service_url": nobody(), "token": "of-the-server", "patience_s": 0.5}
+    async with workshop([say("Never said.")], keys=keys) as bench:
         await bench.agent()
         run = await bench.do("work")
         assert run.status == "failed" and run.error.code == "runtime_unavailable"
@@ -32,8 +31,8 @@ async def test_a_run_without_the_service_fails_with_what_to_do_and_leaves_no_fil
 
 
 async def test_a_workspace_that_stops_waits_for_no_key(workshop: Any) -> None:
-    config = Config({"RunKeys": {"service_url": nobody(), "token": "of-the-server", "patience_s": 600}})
-    async with workshop([say("Never said.")], config=config) as bench:
+    keys = {"service_url": nobody(), "token": "of-the-server", "patience_s": 600}
+    async with workshop([say("Never said.")], keys=keys) as bench:
         await bench.agent()
         run = await bench.start("work")
         await bench.seen(run, '"running"')
@@ -44,7 +43,7 @@ async def test_a_workspace_that_stops_waits_for_no_key(workshop: Any) -> None:
 
 
 async def test_without_a_service_claude_code_finds_its_own_way(workshop: Any) -> None:
-    async with workshop([say("Said.")], config=Config({"RunKeys": {"service_url": ""}})) as bench:
+    async with workshop([say("Said.")], keys={"service_url": ""}) as bench:
         await bench.agent()
         assert (await bench.do("work")).result == "Said."
         assert bench.model.messages[0].headers.get("x-api-key") == "scripted-model"

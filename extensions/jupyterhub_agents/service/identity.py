@@ -14,7 +14,7 @@ from .run_keys import PREFIX, RunKeys
 LONGEST_S = 60.0
 """No answer of the hub is used for longer, whatever happens: a revoked token stops within this time."""
 UNKNOWN_S = 2.0
-"""For so long a token that the hub did not know is not asked about again."""
+"""For so long the hub is not asked again about a token that it did not know, or a server that did not run."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,6 @@ class Person:
     agent_id: str | None = None
     session_id: str | None = None
     server: str | None = None
-    server_started: str | None = field(default=None, repr=False)
     scopes: frozenset[str] = field(default=frozenset(), repr=False)
 
 
@@ -82,15 +81,16 @@ class Identities:
             )
         account = await self._account(owner.name)
         server = _server_of(owner)
-        return Person(
-            account.name, account.admin, account.groups, "user" if server is None else "server",
-            server=server, server_started=None if server is None else account.servers.get(server), scopes=owner.scopes,
-        )  # fmt: skip
+        kind: Literal["user", "server"] = "user" if server is None else "server"
+        return Person(account.name, account.admin, account.groups, kind, server=server, scopes=owner.scopes)
 
     async def of_run_key(self, text: str) -> Person:
         """Whose run key this is. Raises NotSignedIn also when its server was stopped, and HubUnavailable."""
         key = self._keys.read(text)
         account = await self._account(key.person)
+        if account.servers.get(key.server) != key.server_started:
+            # Perhaps it was started anew since the hub was asked.
+            account = await self._account(key.person, at_most_s=UNKNOWN_S)
         if account.servers.get(key.server) != key.server_started:
             raise NotSignedIn(
                 "This run key belongs to a workspace that was stopped. Start what you were doing again in the new one."
@@ -98,11 +98,18 @@ class Identities:
         return Person(
             account.name, account.admin, account.groups, "run",
             run_id=key.run_id, agent_id=key.agent_id, session_id=key.session_id,
-            server=key.server, server_started=key.server_started,
+            server=key.server,
         )  # fmt: skip
 
-    async def _account(self, name: str) -> Account:
-        account = await self._accounts.get(name, lambda: self._hub.account(name))
+    async def server_started(self, person: Person) -> str | None:
+        """When the server whose token this is was started; None when it does not run. The hub is asked anew. Raises
+        HubUnavailable."""
+        if person.server is None:
+            return None
+        return (await self._account(person.name, at_most_s=0)).servers.get(person.server)
+
+    async def _account(self, name: str, *, at_most_s: float = LONGEST_S) -> Account:
+        account = await self._accounts.get(name, lambda: self._hub.account(name), at_most_s=at_most_s)
         if account is None:
             raise NotSignedIn(f"There is no {name} on this hub any more.")
         return account

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import NotAllowed
 from .asked_by import AsPerson
+from .identity import Identities
 from .run_keys import RunKeys
 
 router = APIRouter(tags=["run keys"])
@@ -39,7 +40,9 @@ class Key(BaseModel):
 @router.post("/run-keys", status_code=201)
 async def make_run_key(asked: KeyRequest, who: AsPerson, request: Request, response: Response) -> Key:
     """Make a run key. Takes the token of a workspace's server (JUPYTERHUB_API_TOKEN there): the key stops with it."""
-    if who.server is None or who.server_started is None:
+    identities: Identities = request.app.state.identities
+    started = await identities.server_started(who)
+    if who.server is None or started is None:
         raise NotAllowed(
             "A run key belongs to a running workspace: ask for it there, with the token that the hub gave its server."
         )
@@ -47,7 +50,7 @@ async def make_run_key(asked: KeyRequest, who: AsPerson, request: Request, respo
     made, says = keys.make(
         who.name,
         server=who.server,
-        server_started=who.server_started,
+        server_started=started,
         run_id=asked.run_id,
         agent_id=asked.agent_id,
         session_id=asked.session_id,

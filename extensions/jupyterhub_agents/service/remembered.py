@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -43,11 +44,12 @@ class Remembered(Generic[K, V]):
         self._answers: OrderedDict[K, _Answer[V]] = OrderedDict()
         self._asking: dict[K, asyncio.Task[V]] = {}
 
-    async def get(self, key: K, ask: Callable[[], Awaitable[V]]) -> V:
-        """The answer under `key`, asked for by `ask` when it is not known. Raises what `ask` raises."""
+    async def get(self, key: K, ask: Callable[[], Awaitable[V]], *, at_most_s: float = math.inf) -> V:
+        """The answer under `key`, asked for by `ask` when it is not known, or is older than `at_most_s`. Raises what
+        `ask` raises."""
         known = self._answers.get(key)
         now = time.monotonic()
-        if known is not None and now - known.asked_at < self._fresh_s(known.value):
+        if known is not None and now - known.asked_at < min(self._fresh_s(known.value), at_most_s):
             self._answers.move_to_end(key)
             return known.value
         asking = self._asking.get(key)
