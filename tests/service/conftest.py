@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.hub.people import Person, RunningHub, running_hub
-from tests.service.wire import Caller, RawUpstream
+from tests.service.wire import Answer, Caller, RawUpstream
 
 ORGANISATION_KEY = "sk-organisation-key-that-nobody-may-see-0815"
 
@@ -61,6 +61,12 @@ def server_token(hub: RunningHub, person: Person) -> str:
 def upstream() -> Iterator[RawUpstream]:
     with RawUpstream() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def upstream_says_yes(upstream: RawUpstream) -> None:
+    """Until a test says otherwise."""
+    upstream.answer = lambda _: Answer()
 
 
 @pytest.fixture(scope="session")
