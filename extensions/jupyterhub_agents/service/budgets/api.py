@@ -7,9 +7,8 @@ theirs, so that no agent edits its own budget.
 # No `from __future__ import annotations` here: FastAPI reads the annotations, and some name what is local.
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from datetime import date
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.dependencies.models import Dependant
@@ -28,23 +27,19 @@ from .answers import (
     ChangeAnswer,
     ChangesAnswer,
     MyBudgets,
-    PeriodLeft,
     SpeedAnswer,
     UsageAnswer,
     UsageSum,
     body_of,
 )
 from .export import csv_lines
-from .ledger import HUB, Account, Budget, CallFilter, Kind
+from .ledger import HUB, Budget, Kind
 from .meter import Budgets
-from .money import dollars
 from .periods import PeriodKind
+from .views import calls_within, days, everybodys, states
 
-USUAL_DAYS = 30
-MAX_DAYS = 3_660
 MAX_PAGE = 500
 PERCENTILES = (50, 90, 99)
-MIDNIGHT = datetime.min.time()
 
 Day = Annotated[date | None, Query(description="A day of the site's time zone, such as 2026-11-21.")]
 Name = Annotated[str, Path(min_length=1, max_length=255)]
@@ -70,7 +65,6 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
     """The routes, relative to the service's prefix. `person` is the FastAPI dependency that says who asks; it raises
     when nobody is known. Errors are errors.AgentsError, for the application to encode."""
     router = APIRouter(prefix="/api", tags=["budgets"], dependencies=[Depends(_known_parameters)])
-    zone = ZoneInfo(budgets.time_zone)
 
     async def known(who: Annotated[Person, Depends(person)]) -> Person:
         if who.kind == "run":
@@ -87,62 +81,19 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
     Known = Annotated[Person, Depends(known)]
     Admin = Annotated[Person, Depends(admin)]
 
-    def days(since: date | None, until: date | None) -> tuple[date, date]:
-        last = until or budgets.clock().astimezone(zone).date()
-        first = since or max(date.min + timedelta(days=USUAL_DAYS), last) - timedelta(days=USUAL_DAYS - 1)
-        if first > last:
-            raise InvalidInput(f"since is {first} and until is {last}: give a day that is not after the other.")
-        if (last - first).days >= MAX_DAYS:
-            raise InvalidInput(f"{first} to {last} is more than {MAX_DAYS} days. Ask for less at once.")
-        return first, last
-
-    def filtered(since: date | None, until: date | None, **which: Any) -> CallFilter:
-        first, last = days(since, until)
-        if first <= date.min + timedelta(days=1) or last >= date.max - timedelta(days=1):
-            raise InvalidInput(f"{first} to {last} is beyond the calendar.")
-        start = datetime.combine(first, MIDNIGHT, zone).astimezone(UTC)
-        end = datetime.combine(last + timedelta(days=1), MIDNIGHT, zone).astimezone(UTC)
-        return CallFilter(since=start, until=end, **which)
-
     async def usage(
         by: str, choices: Sequence[str], since: date | None, until: date | None, kind: Kind, name: str | None
     ) -> UsageAnswer:
         asked = tuple(dict.fromkeys(by.split(",")))
         if not set(asked) <= set(choices):
             raise InvalidInput(f"by is {by!r}: give one or more of {', '.join(choices)}, joined by commas.")
-        first, last = days(since, until)
+        first, last = days(budgets, since, until)
         columns = ["name" if part in ("person", "group") else part for part in asked]
         rows = await budgets.ledger.usage(columns, first.isoformat(), last.isoformat(), kind, name)
         return UsageAnswer(
             since=first.isoformat(), until=last.isoformat(), time_zone=budgets.time_zone,
             rows=[UsageSum.of(asked, row) for row in rows],
         )  # fmt: skip
-
-    async def states(whose: Sequence[tuple[Kind, str]]) -> list[BudgetState]:
-        now = budgets.periods.at(budgets.clock())
-        accounts = {
-            (one, period): Account(one[0], one[1], period, now.key(period)) for one in whose for period in PeriodKind
-        }
-        spent = await budgets.ledger.spent(accounts.values())
-
-        def left(account: Account) -> PeriodLeft:
-            limit = budgets.limit_of(account)
-            return PeriodLeft(
-                period=account.period,
-                key=account.key,
-                limit_usd=None if limit is None else dollars(limit),
-                spent_usd=dollars(spent[account]),
-                left_usd=None if limit is None else dollars(max(0, limit - spent[account])),
-                ends_at=now.ends(account.period),
-            )
-
-        return [
-            BudgetState(
-                kind=one[0], name=one[1], is_default=budgets.is_default(*one),
-                periods=[left(accounts[one, period]) for period in PeriodKind],
-            )
-            for one in whose
-        ]  # fmt: skip
 
     def checked(kind: Kind, name: str) -> tuple[Kind, str]:
         if kind is Kind.HUB and name != HUB:
@@ -162,7 +113,7 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
         whose = dict.fromkeys((account.kind, account.name) for account in budgets.accounts_of(who))
         # What all others spent is not mine to see, unless it limits me.
         seen = [one for one in whose if one[0] is Kind.PERSON or budgets.budget_of(*one) != Budget()]
-        return MyBudgets(contact=budgets.contact, budgets=await states(seen))
+        return MyBudgets(contact=budgets.contact, budgets=await states(budgets, seen))
 
     @router.get("/calls/me")
     async def my_calls(
@@ -170,7 +121,7 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
         failed: bool | None = None, limit: Limit = 100, before: Cursor = None,
     ) -> CallsAnswer:  # fmt: skip
         """My calls, newest first."""
-        which = filtered(since, until, person=who.name, model=model, run_id=run, failed=failed)
+        which = calls_within(budgets, since, until, person=who.name, model=model, run_id=run, failed=failed)
         page = await budgets.ledger.calls(which, limit, before)
         return CallsAnswer(items=[CallAnswer.of(call) for call in page.calls], next=page.next)
 
@@ -201,7 +152,7 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
         run: Text = None, failed: bool | None = None, limit: Limit = 100, before: Cursor = None,
     ) -> CallsAnswer:  # fmt: skip
         """Every call, newest first. No content is kept."""
-        which = filtered(since, until, person=person, group=group, model=model, run_id=run, failed=failed)
+        which = calls_within(budgets, since, until, person=person, group=group, model=model, run_id=run, failed=failed)
         page = await budgets.ledger.calls(which, limit, before)
         return CallsAnswer(items=[CallAnswer.of(call) for call in page.calls], next=page.next)
 
@@ -211,7 +162,7 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
         run: Text = None, failed: bool | None = None,
     ) -> StreamingResponse:  # fmt: skip
         """The same as CSV, however many."""
-        which = filtered(since, until, person=person, group=group, model=model, run_id=run, failed=failed)
+        which = calls_within(budgets, since, until, person=person, group=group, model=model, run_id=run, failed=failed)
         headers = {"Content-Disposition": 'attachment; filename="calls.csv"'}
         lines = csv_lines(budgets.ledger.export(which))
         return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
@@ -221,7 +172,7 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
         _: Admin, since: Day = None, until: Day = None, person: Text = None, model: Text = None
     ) -> SpeedAnswer:
         """How many calls failed, and how long the others took."""
-        found = await budgets.ledger.speed(filtered(since, until, person=person, model=model), PERCENTILES)
+        found = await budgets.ledger.speed(calls_within(budgets, since, until, person=person, model=model), PERCENTILES)
         return SpeedAnswer(
             calls=found.calls, failed=found.failed, error_rate=found.failed / found.calls if found.calls else 0.0,
             latency_s={f"p{percent}": seconds for percent, seconds in found.percentiles_s.items()},
@@ -230,7 +181,7 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
     @router.get("/activity")
     async def activity(_: Admin, since: Day = None, until: Day = None) -> ActivityAnswer:
         """How many people made calls, in how many runs, each day and each month."""
-        first, last = (day.isoformat() for day in days(since, until))
+        first, last = (day.isoformat() for day in days(budgets, since, until))
         by_day = await budgets.ledger.activity(first, last, PeriodKind.DAY)
         by_month = await budgets.ledger.activity(first, last, PeriodKind.MONTH)
         return ActivityAnswer(days=[*map(ActiveAnswer.of, by_day)], months=[*map(ActiveAnswer.of, by_month)])
@@ -238,15 +189,10 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
     @router.get("/budgets")
     async def all_budgets(_: Admin) -> BudgetsAnswer:
         """The site's defaults, every budget that was set, and everybody who spent this month."""
-        month = budgets.periods.at(budgets.clock()).month
-        whose = dict.fromkeys([(Kind.HUB, HUB), *sorted(budgets.known_budgets())])
-        for kind in (Kind.GROUP, Kind.PERSON):
-            spenders = await budgets.ledger.names(kind, [month])
-            whose |= dict.fromkeys((kind, name) for name in sorted(spenders))
         defaults = {kind: body_of(budgets.default_of(kind)) for kind in Kind}
         return BudgetsAnswer(
             defaults={kind: body for kind, body in defaults.items() if body is not None},
-            budgets=await states([*whose]),
+            budgets=await everybodys(budgets),
         )
 
     @router.get("/budget-changes")
@@ -258,18 +204,18 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
     @router.get("/budgets/{kind}/{name:path}")
     async def one_budget(_: Admin, kind: Kind, name: Name) -> BudgetState:
         """One budget, and what is left of it. The hub's own is `hub/hub`."""
-        return (await states([checked(kind, name)]))[0]
+        return (await states(budgets, [checked(kind, name)]))[0]
 
     @router.put("/budgets/{kind}/{name:path}")
     async def set_budget(who: Admin, kind: Kind, name: Name, body: BudgetBody) -> BudgetState:
         """Set a budget, with effect at once."""
         await budgets.set_budget(*checked(kind, name), body.budget, who.name)
-        return (await states([(kind, name)]))[0]
+        return (await states(budgets, [(kind, name)]))[0]
 
     @router.delete("/budgets/{kind}/{name:path}")
     async def unset_budget(who: Admin, kind: Kind, name: Name) -> BudgetState:
         """Take a budget away: the site's default holds again."""
         await budgets.set_budget(*checked(kind, name), None, who.name)
-        return (await states([(kind, name)]))[0]
+        return (await states(budgets, [(kind, name)]))[0]
 
     return router

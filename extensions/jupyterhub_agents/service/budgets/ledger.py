@@ -159,6 +159,49 @@ class ActiveDay:
 
 
 @dataclass(frozen=True)
+class RunSum:
+    """The calls of one run. `tokens` are those of every kind; `succeeded`: its newest call did not fail."""
+
+    run_id: str
+    person: str
+    agent_id: str | None
+    started_at: datetime
+    ended_at: datetime
+    calls: int
+    failed: int
+    tokens: int
+    cost: int
+    succeeded: bool
+
+    @property
+    def length_s(self) -> float:
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class AgentSum:
+    """The calls of one agent of a person's."""
+
+    agent_id: str
+    person: str
+    runs: int
+    calls: int
+    failed: int
+    cost: int
+    last_at: datetime
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How many runs there were, how many of them succeeded, and the percentiles of their length in seconds, from the
+    first call to the end of the last."""
+
+    runs: int
+    succeeded: int
+    percentiles_s: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Change:
     """Who changed which budget, when, from what to what. None is: as the site's default says."""
 
@@ -261,6 +304,18 @@ class Ledger(ABC):
     @abstractmethod
     async def activity(self, since: str, until: str, by: PeriodKind) -> Sequence[ActiveDay]:
         """Each day or month in which there was a call, from day `since` to day `until`."""
+
+    @abstractmethod
+    async def runs(self, which: CallFilter, limit: int) -> Sequence[RunSum]:
+        """The runs with such calls, the one with the newest call first."""
+
+    @abstractmethod
+    async def agents(self, which: CallFilter, limit: int) -> Sequence[AgentSum]:
+        """The agents with such calls, the one with the newest call first."""
+
+    @abstractmethod
+    async def lengths(self, which: CallFilter, percentiles: Sequence[int] = (50, 90)) -> Lengths:
+        """How long the runs with such calls took."""
 
     async def export(self, which: CallFilter, page: int = 1_000) -> AsyncIterator[Sequence[CallRecord]]:
         """All calls, newest first, in pages."""

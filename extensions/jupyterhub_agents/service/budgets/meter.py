@@ -312,6 +312,10 @@ class Budgets(Configurable):
         await self.ledger.set_budget(kind, name, budget, by, self.clock())
         await self._look()
 
+    def live(self) -> Sequence[Booking]:
+        """The calls under way in this replica, the oldest first."""
+        return sorted((one for one in self._open if not one.settled), key=lambda one: one.reserved_at)
+
     def accounts_of(self, person: Person) -> Sequence[Account]:
         """All that a call of this person counts against, now."""
         period = self.periods.at(self.clock())

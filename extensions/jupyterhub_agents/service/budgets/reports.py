@@ -50,7 +50,7 @@ def parse_number(cursor: str | None) -> int | None:
 
 
 def calls(db: sqlite3.Connection, which: CallFilter, limit: int, before: tuple[int, int] | None) -> CallPage:
-    where, values = _where(which)
+    where, values = where_of(which)
     if before is not None:
         where.append("(started_at, number) < (?, ?)")
         values.extend(before)
@@ -66,7 +66,7 @@ def calls(db: sqlite3.Connection, which: CallFilter, limit: int, before: tuple[i
 
 def speed(db: sqlite3.Connection, which: CallFilter, percentiles: Sequence[int]) -> Speed:
     """The percentiles by nearest rank, of the calls that did not fail."""
-    where, values = _where(which)
+    where, values = where_of(which)
     clause = " AND ".join(where)
     total, good = db.execute(
         f"SELECT count(*), COALESCE(sum(status BETWEEN 200 AND 299), 0) FROM calls WHERE {clause}",  # noqa: S608 - constants
@@ -142,7 +142,8 @@ def changes(db: sqlite3.Connection, limit: int, before: int | None) -> tuple[Seq
     return found, str(rows[-1][0]) if more else None
 
 
-def _where(which: CallFilter) -> tuple[list[str], list[object]]:
+def where_of(which: CallFilter) -> tuple[list[str], list[object]]:
+    """The conditions that such calls fulfil, and their values."""
     where, values = ["1"], list[object]()
     if which.since is not None:
         where.append("started_at >= ?")

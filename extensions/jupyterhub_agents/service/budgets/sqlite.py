@@ -10,11 +10,12 @@ from pathlib import Path
 
 from ...store.paging import microseconds
 from ...store.sqlite.file import SQLiteFile
-from . import reports
+from . import reports, run_reports
 from .ledger import (
     HUB,
     Account,
     ActiveDay,
+    AgentSum,
     Ask,
     Budget,
     BudgetTable,
@@ -26,6 +27,8 @@ from .ledger import (
     Kind,
     Leased,
     Ledger,
+    Lengths,
+    RunSum,
     Speed,
     UsageRow,
 )
@@ -95,6 +98,15 @@ class SQLiteLedger(Ledger):
 
     async def activity(self, since: str, until: str, by: PeriodKind) -> Sequence[ActiveDay]:
         return await self._file.read(lambda db: reports.activity(db, since, until, by))
+
+    async def runs(self, which: CallFilter, limit: int) -> Sequence[RunSum]:
+        return await self._file.read(lambda db: run_reports.runs(db, which, limit))
+
+    async def agents(self, which: CallFilter, limit: int) -> Sequence[AgentSum]:
+        return await self._file.read(lambda db: run_reports.agents(db, which, limit))
+
+    async def lengths(self, which: CallFilter, percentiles: Sequence[int] = (50, 90)) -> Lengths:
+        return await self._file.read(lambda db: run_reports.lengths(db, which, percentiles))
 
 
 def _settle(

@@ -1,0 +1,56 @@
+"""What the pages ask of the SQLite ledger about runs and agents."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from ...store.paging import moment
+from .ledger import AgentSum, CallFilter, Lengths, RunSum
+from .reports import where_of
+
+_RUNS = """
+    SELECT run_id, person, max(agent_id), min(started_at) AS began, max(started_at + duration_us) AS ended, count(*),
+        sum(status NOT BETWEEN 200 AND 299),
+        sum(input + output + cache_write_5m + cache_write_1h + cache_read), sum(cost),
+        (SELECT newest.status BETWEEN 200 AND 299 FROM calls AS newest WHERE newest.run_id = calls.run_id
+            ORDER BY newest.started_at DESC, newest.number DESC LIMIT 1) AS good
+    FROM calls WHERE run_id IS NOT NULL AND {where} GROUP BY run_id, person
+"""
+
+
+def runs(db: sqlite3.Connection, which: CallFilter, limit: int) -> Sequence[RunSum]:
+    where, values = where_of(which)
+    query = f"{_RUNS.format(where=' AND '.join(where))} ORDER BY max(started_at) DESC LIMIT ?"
+    rows = db.execute(query, (*values, limit))
+    return [
+        RunSum(run_id, person, agent, moment(began), moment(ended), calls, failed, tokens, cost, bool(good))
+        for run_id, person, agent, began, ended, calls, failed, tokens, cost, good in rows
+    ]
+
+
+def agents(db: sqlite3.Connection, which: CallFilter, limit: int) -> Sequence[AgentSum]:
+    where, values = where_of(which)
+    rows = db.execute(
+        "SELECT agent_id, person, count(DISTINCT run_id), count(*), sum(status NOT BETWEEN 200 AND 299), sum(cost),"  # noqa: S608 - constants
+        f" max(started_at) FROM calls WHERE agent_id IS NOT NULL AND {' AND '.join(where)}"
+        " GROUP BY agent_id, person ORDER BY max(started_at) DESC LIMIT ?",
+        (*values, limit),
+    )
+    return [
+        AgentSum(agent, person, runs, calls, failed, cost, moment(last))
+        for agent, person, runs, calls, failed, cost, last in rows
+    ]
+
+
+def lengths(db: sqlite3.Connection, which: CallFilter, percentiles: Sequence[int]) -> Lengths:
+    """The percentiles by nearest rank."""
+    where, values = where_of(which)
+    rows = db.execute(
+        f"SELECT ended - began, good FROM ({_RUNS.format(where=' AND '.join(where))}) ORDER BY 1",  # noqa: S608 - constants
+        values,
+    ).fetchall()
+    if not rows:
+        return Lengths(0, 0)
+    found = {percent: rows[max(0, -(-percent * len(rows) // 100) - 1)][0] / 1e6 for percent in percentiles}
+    return Lengths(len(rows), sum(good for _, good in rows), found)
