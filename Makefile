@@ -24,15 +24,15 @@ help:
 	@echo 'make test    run the tests            (ARGS="tests/hub -k culler" WORKERS=0 one after the other)'
 	@echo 'make check   ruff and mypy'
 	@echo 'make bench   measure, print a table, write benchmarks/results.json'
-	@echo 'make lock    pin the newest versions that fit, in requirements/ and tools/proxy/'
+	@echo 'make lock    pin the newest versions that fit, in requirements/ and tools/'
 	@echo 'make clean   remove what the commands above installed; your state folder stays'
 	@echo
 	@echo 'PYTHON=/path/to/python3.12 chooses the Python (3.11 to 3.13) of the first use.'
 
-run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/terminal
+run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/terminal
 	@exec $(BIN)/python -m hub_config.launch --port '$(PORT)' --state '$(STATE)'
 
-test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/terminal
+test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/terminal
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile $(ARGS)
 
 check: $(STAMPS)/test $(STAMPS)/project
@@ -45,11 +45,11 @@ bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy
 
 lock: $(STAMPS)/lock $(STAMPS)/run $(STAMPS)/project
 	@sh tools/lock.sh $(BIN)
-	@$(INSTALL) proxy-lock
+	@$(INSTALL) npm-lock
 
 clean:
 	@if [ -f '$(VENV)/.made-by-make' ]; then rm -rf '$(VENV)'; fi
-	@rm -rf tools/proxy/node_modules
+	@rm -rf tools/proxy/node_modules tools/pages/node_modules extensions/jupyterhub_agents/service/pages/static/vendor
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache
 
@@ -72,4 +72,8 @@ $(STAMPS)/terminal: | $(STAMPS)/run $(STAMPS)/project
 
 $(STAMPS)/proxy: tools/proxy/package.json tools/proxy/package-lock.json $(STAMPS)/venv
 	@$(INSTALL) proxy
+	@touch $@
+
+$(STAMPS)/pages: tools/pages/package.json tools/pages/package-lock.json $(STAMPS)/venv
+	@$(INSTALL) pages
 	@touch $@

