@@ -15,8 +15,9 @@ from .proxy import free_ports
 from .state import LAUNCH_MARK
 
 SERVICE = "agents"
-SERVICE_SCOPES = ["read:users:name", "read:users:groups", "read:servers"]
-"""Who somebody is, and whether a workspace still runs: what `GET /users/NAME` tells of these is all that is asked."""
+SERVICE_SCOPES = ["list:users", "read:users:name", "read:users:groups", "read:users:activity", "read:servers"]
+"""Who somebody is, and whether a workspace still runs; and for the administrators' page everybody, and when they were
+last seen."""
 GOOGLE_IDENTITY = ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME")
 """Where Google's client finds the service's own identity (Application Default Credentials)."""
 
@@ -44,7 +45,9 @@ def _run_agents_service(c: Config, hub: AgentHub, model: dict[str, str]) -> None
         {
             "name": SERVICE,
             "url": url,
-            "display": False,
+            # In the hub's menu of services; the site's own service asks nobody whether it may know who they are.
+            "display": True,
+            "oauth_no_confirm": True,
             "command": [sys.executable, "-m", "jupyterhub_agents.service.app", *hub.service_arguments],
             "environment": {
                 **kept, **model, "JUPYTERHUB_AGENTS_SERVICE_STATE": str(hub.state.service), LAUNCH_MARK: hub.state_dir

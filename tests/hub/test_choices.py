@@ -76,7 +76,9 @@ def test_people_and_workspaces_may_use_the_service_and_it_may_see_who_and_whethe
     use = "access:services!service=agents"
     assert scopes["user"] == ["self", use]
     assert scopes["server"] == ["users:activity!user", "access:servers!server", use]
-    assert scopes["agents-service"] == ["read:users:name", "read:users:groups", "read:servers"]
+    assert scopes["agents-service"] == [
+        "list:users", "read:users:name", "read:users:groups", "read:users:activity", "read:servers",
+    ]  # fmt: skip
 
 
 def test_a_sites_own_user_role_gets_what_it_lacks(c: Config) -> None:

@@ -56,7 +56,24 @@ class AgentsService(Application):
     ).tag(config=True)
     hub_api_token = Unicode(
         help="The service's own token for the hub's API. Default: the environment variable JUPYTERHUB_API_TOKEN, which "
-        "the hub sets. It needs the scopes read:users:name, read:users:groups and read:servers."
+        "the hub sets. It needs the scopes read:users:name, read:users:groups and read:servers; and for the pages of "
+        "administrators list:users and read:users:activity."
+    ).tag(config=True)
+    hub_url = Unicode(
+        help="Where browsers find the hub, with a slash at the end. Default: what the environment variables "
+        "JUPYTERHUB_HOST and JUPYTERHUB_BASE_URL say, which the hub sets, else /hub/."
+    ).tag(config=True)
+    oauth_client_id = Unicode(
+        help="The name by which the hub knows the service when people sign in to its pages. Default: the environment "
+        "variable JUPYTERHUB_CLIENT_ID, which the hub sets, else service-NAME."
+    ).tag(config=True)
+    oauth_redirect_uri = Unicode(
+        help="Where the hub sends people back to when they have signed in, as it is set for the service in the hub's "
+        "configuration. Default: the environment variable JUPYTERHUB_OAUTH_CALLBACK_URL, which the hub sets, else "
+        "oauth_callback under the prefix."
+    ).tag(config=True)
+    refresh_s = Float(
+        5.0, min=1.0, help="Seconds after which a page that somebody looks at asks for the newest figures."
     ).tag(config=True)
     hub_timeout_s = Float(
         10.0, min=0.1, help="Seconds that the hub may take to answer before calls are told that it is away."
@@ -108,6 +125,19 @@ class AgentsService(Application):
     @default("hub_api_token")
     def _default_hub_api_token(self) -> str:
         return os.environ.get("JUPYTERHUB_API_TOKEN", "")
+
+    @default("hub_url")
+    def _default_hub_url(self) -> str:
+        base = os.environ.get("JUPYTERHUB_BASE_URL") or "/"
+        return f"{os.environ.get('JUPYTERHUB_HOST', '')}{base}hub/"
+
+    @default("oauth_client_id")
+    def _default_oauth_client_id(self) -> str:
+        return os.environ.get("JUPYTERHUB_CLIENT_ID") or f"service-{self.service_name}"
+
+    @default("oauth_redirect_uri")
+    def _default_oauth_redirect_uri(self) -> str:
+        return os.environ.get("JUPYTERHUB_OAUTH_CALLBACK_URL") or f"{self.prefix}oauth_callback"
 
     @default("run_key_secret")
     def _default_run_key_secret(self) -> str:

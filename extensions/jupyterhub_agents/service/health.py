@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,7 +11,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from ..errors import AgentsError, NotAllowed
+from ..errors import AgentsError, NotAllowed, StoreUnavailable
 from .asked_by import AsPerson, person
 
 router = APIRouter(tags=["health"])
@@ -61,4 +62,7 @@ async def metrics(request: Request) -> Response:
         who: AsPerson = await person(request, None)
         if not (who.admin or "read:metrics" in who.scopes):
             raise NotAllowed("Metrics take a token with the scope read:metrics.")
+    if activity := getattr(request.app.state, "activity", None):
+        with suppress(StoreUnavailable):
+            await activity.update()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,8 @@ from ..errors import HubUnavailable
 
 log = logging.getLogger(__name__)
 
+PAGINATION = "application/jupyterhub-pagination+json"
+"""Asks the hub to say whether there is more (its documentation, "Using JupyterHub's REST API", Pagination)."""
 UNKNOWN = (401, 403, 404)
 """JupyterHub answers 403 to a token it does not know, and may answer as RFC 9110 says, too."""
 
@@ -37,6 +40,31 @@ class Account:
     groups: tuple[str, ...]
     servers: Mapping[str, str] = field(default_factory=dict)
     """When each server that runs, or is being started, was started; by its name, which is empty for the default one."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A server of a person's that runs, or is being started or stopped. `name` is empty for the default one."""
+
+    name: str
+    ready: bool
+    started: datetime | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A person of the hub, as its `GET /users` lists them."""
+
+    name: str
+    admin: bool
+    groups: tuple[str, ...]
+    last_seen: datetime | None
+    workspaces: tuple[Workspace, ...]
+
+
+PAGE = 200
+"""The most people that JupyterHub lists at once unless the site allows more (`api_page_max_limit`)."""
+MOST_PEOPLE = 20_000
 
 
 class HubAPI:
@@ -68,14 +96,42 @@ class HubAPI:
         }
         return Account(str(model["name"]), bool(model.get("admin")), tuple(sorted(model.get("groups") or ())), servers)
 
+    async def people(self) -> Sequence[Member]:
+        """Everybody, by name; MOST_PEOPLE at most. Takes the scopes list:users, read:users:name, read:users:groups,
+        read:users:activity and read:servers; empty without them."""
+        found: list[Member] = []
+        while len(found) < MOST_PEOPLE:
+            page = await self._get(f"/users?offset={len(found)}&limit={PAGE}", self._token, accept=PAGINATION)
+            items = (page or {}).get("items") or []
+            found += [_member(model) for model in items]
+            if not items or not ((page or {}).get("_pagination") or {}).get("next"):
+                break
+        return sorted(found, key=lambda member: member.name)
+
+    async def token_for_code(self, code: str, *, client_id: str, redirect_uri: str, verifier: str) -> str | None:
+        """The token that an OAuth code stands for (RFC 6749, 4.1.3, with RFC 7636); None for a code that is spent or
+        was never given."""
+        form = {
+            "client_id": client_id, "client_secret": self._token, "grant_type": "authorization_code",
+            "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier,
+        }  # fmt: skip
+        try:
+            answer = await self._http.post("/oauth2/token", data=form)
+        except httpx.HTTPError as error:
+            log.warning("JupyterHub did not answer: %s", type(error).__name__)
+            raise HubUnavailable("JupyterHub does not answer just now. Try again in a moment.") from error
+        if answer.status_code >= 500:
+            raise HubUnavailable(f"JupyterHub answered {answer.status_code}. Try again in a moment.")
+        return str(answer.json()["access_token"]) if answer.status_code == 200 else None
+
     async def check(self) -> None:
         """Whether the hub answers and takes the service's token."""
         if await self._get("/user", self._token) is None:
             raise HubUnavailable("JupyterHub does not accept the service's own token (JUPYTERHUB_API_TOKEN).")
 
-    async def _get(self, path: str, token: str) -> dict[str, Any] | None:
+    async def _get(self, path: str, token: str, accept: str = "application/json") -> dict[str, Any] | None:
         try:
-            answer = await self._http.get(path, headers={"Authorization": f"token {token}"})
+            answer = await self._http.get(path, headers={"Authorization": f"token {token}", "Accept": accept})
         except httpx.HTTPError as error:
             log.warning("JupyterHub did not answer: %s", type(error).__name__)
             raise HubUnavailable("JupyterHub does not answer just now. Try again in a moment.") from error
@@ -88,3 +144,22 @@ class HubAPI:
             raise HubUnavailable(f"JupyterHub answered {answer.status_code}. Try again in a moment.")
         model = answer.json()
         return model if isinstance(model, dict) else None
+
+
+def _member(model: Mapping[str, Any]) -> Member:
+    servers = (model.get("servers") or {}).items()
+    return Member(
+        name=str(model["name"]),
+        admin=bool(model.get("admin")),
+        groups=tuple(sorted(model.get("groups") or ())),
+        last_seen=_time(model.get("last_activity")),
+        workspaces=tuple(
+            Workspace(str(name), bool(server.get("ready")), _time(server.get("started")))
+            for name, server in servers
+            if not server.get("stopped")
+        ),
+    )
+
+
+def _time(text: object) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) and text else None

@@ -23,6 +23,7 @@ from .gateway.asgi import CutOff, GatewayApp
 from .gateway.client import make_client
 from .hub import HubAPI
 from .identity import Identities
+from .pages.routes import add_pages
 from .run_keys import RunKeys
 from .store_api import store_router
 
@@ -71,6 +72,7 @@ def build(service: AgentsService) -> FastAPI:
             )  # fmt: skip
             stack.push_async_callback(passing.target.close)
             app.state.service = service
+            app.state.hub = hub
             app.state.identities = identities
             app.state.keys = keys
             app.state.checks = {
@@ -99,6 +101,7 @@ def build(service: AgentsService) -> FastAPI:
     app.include_router(keys_api.router, prefix=f"{prefix}/api")
     if service.gateway.metering == "budgets":
         app.include_router(budgets_router(service.budgets, person), prefix=prefix)
+        add_pages(app, service, service.budgets)
     app.include_router(store_router(service.store, lambda request: person(request, None)), prefix=prefix)
     app.mount(f"{prefix}/anthropic", passing)
     # Served from the package: no other host is asked for anything.

@@ -1,0 +1,65 @@
+"""Takes the pictures of docs/dashboard.md: `python -m tests.browser.pictures [FOLDER]`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+from tests.browser.conftest import ADMIN, MINE, sign_in, start
+from tests.browser.history import TEAM, write
+from tests.hub.people import RunningHub
+from tests.service.conftest import hub_with_service
+
+PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "usage-light": ("ada", MINE, {}),
+    "usage-dark-ko": ("ada", MINE, {"color_scheme": "dark", "locale": "ko-KR"}),
+    "usage-phone": ("ada", MINE, {"viewport": {"width": 360, "height": 780}}),
+    "admin-light": ("admin", ADMIN, {}),
+    "admin-dark": ("admin", ADMIN, {"color_scheme": "dark"}),
+    "admin-phone-ko": ("admin", ADMIN, {"viewport": {"width": 360, "height": 780}, "locale": "ko-KR"}),
+}
+GROUPS = """
+from collections import defaultdict
+groups = defaultdict(list)
+for name, names in {team!r}.items():
+    for group in names:
+        groups[group].append(name)
+c.JupyterHub.load_groups = {{group: {{"users": users}} for group, users in groups.items()}}
+"""
+
+
+def take(hub: RunningHub, folder: Path) -> None:
+    with sync_playwright() as playwright, start(playwright) as browser:
+        for name, (who, path, wishes) in PICTURES.items():
+            size = {"width": 1200, "height": 900}
+            context = browser.new_context(base_url=hub.url, **{"viewport": size, "locale": "en-US", **wishes})
+            page = context.new_page()
+            page.goto(path)
+            sign_in(page, hub, who)
+            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(600)  # the charts' first drawing moves
+            tall = page.evaluate("document.documentElement.scrollHeight")
+            width = context.pages[0].viewport_size["width"]  # type: ignore[index]  # it was given
+            clip = {"x": 0, "y": 0, "width": width, "height": min(tall, 1_700)}
+            page.screenshot(path=folder / f"{name}.png", full_page=True, clip=clip)  # type: ignore[arg-type]  # a dict
+            context.close()
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images")
+    with tempfile.TemporaryDirectory() as name:
+        state = Path(name)
+        asyncio.run(write(state / "state" / "service" / "service.db"))
+        with hub_with_service(state, environment={}, more=GROUPS.format(team=TEAM)) as hub:
+            hub.person("grace").spawn()
+            hub.person("ada").spawn()
+            take(hub, folder)
+
+
+if __name__ == "__main__":
+    main()
