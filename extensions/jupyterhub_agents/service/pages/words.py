@@ -90,7 +90,7 @@ class Formats:
         if value is None:
             return NONE
         if value < 60:
-            return str(format_unit(round(value, 1), "duration-second", "narrow", locale=self.locale))
+            return str(format_unit(round(value, 1), "duration-second", "short", locale=self.locale))
         parts, rest = [], round(value)
         for size, unit in _UNITS:
             count, rest = divmod(rest, size)
@@ -98,7 +98,7 @@ class Formats:
         while not parts[0][0]:
             parts.pop(0)
         return " ".join(
-            str(format_unit(count, unit, "narrow", locale=self.locale)) for count, unit in parts[:2] if count
+            str(format_unit(count, unit, "short", locale=self.locale)) for count, unit in parts[:2] if count
         )
 
     def when(self, moment: datetime | None) -> str:
