@@ -45,7 +45,7 @@ def sign_in(page: Page, hub: RunningHub, name: str) -> None:
     page.wait_for_url(lambda url: "/hub/login" not in url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """A hub with people who have used it for a while; the demo model answers."""
     folder = tmp_path_factory.mktemp("browser")
@@ -54,8 +54,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For one module: Playwright's own event loop must not be there for the tests after it."""
     with sync_playwright() as playwright, start(playwright) as running:
         yield running
 
