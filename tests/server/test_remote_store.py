@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def environment(url: str) -> dict[str, str]:
     """What the hub gives a workspace."""
-    return {"JUPYTERHUB_AGENTS_SERVICE_URL": url, "JUPYTERHUB_API_TOKEN": "token-of-ana"}
+    return {"JUPYTERHUB_AGENTS_STORE_URL": url, "JUPYTERHUB_API_TOKEN": "token-of-ana"}
 
 
 def ask(url: str, call: Callable[[RemoteStore], Awaitable[T]]) -> T:

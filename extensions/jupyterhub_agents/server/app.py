@@ -70,7 +70,7 @@ class AgentsApp(ExtensionApp):
     ).tag(config=True)
     store_url = Unicode(
         help="The address of the hub's agents service, without `/store`. By default what the hub gives in "
-        "JUPYTERHUB_AGENTS_SERVICE_URL."
+        "JUPYTERHUB_AGENTS_STORE_URL."
     ).tag(config=True)
     store_token = Unicode(
         help="The token that the workspace shows to the hub's agents service. By default its own of the hub, from "
@@ -112,7 +112,7 @@ class AgentsApp(ExtensionApp):
 
     @default("store_url")
     def _default_store_url(self) -> str:
-        return os.environ.get("JUPYTERHUB_AGENTS_SERVICE_URL", "")
+        return os.environ.get("JUPYTERHUB_AGENTS_STORE_URL", "")
 
     @default("store_token")
     def _default_store_token(self) -> str:
