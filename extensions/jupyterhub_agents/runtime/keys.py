@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
@@ -13,6 +15,7 @@ from traitlets.config import LoggingConfigurable
 from ..errors import RuntimeUnavailable, decode
 
 PAUSE_S = 0.5
+ANSWER_S = 5.0
 
 
 class RunKeys(LoggingConfigurable):
@@ -45,6 +48,14 @@ class RunKeys(LoggingConfigurable):
     def _default_token(self) -> str:
         return os.environ.get("JUPYTERHUB_API_TOKEN", "")
 
+    def __init__(self, **kw: Any) -> None:
+        super().__init__(**kw)
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Have whoever waits for a key wait no longer."""
+        self._stopped.set()
+
     def environment(
         self,
         *,
@@ -69,7 +80,7 @@ class RunKeys(LoggingConfigurable):
 
     def _ask(self, body: dict[str, object]) -> str:
         deadline = time.monotonic() + self.patience_s
-        with httpx.Client(headers={"Authorization": f"Bearer {self.token}"}, timeout=10, trust_env=False) as http:
+        with httpx.Client(headers={"Authorization": f"Bearer {self.token}"}, timeout=ANSWER_S, trust_env=False) as http:
             while True:
                 try:
                     answer = http.post(urljoin(self.service_url, "api/run-keys"), json=body)
@@ -81,12 +92,11 @@ class RunKeys(LoggingConfigurable):
                     said = decode(answer.status_code, _object(answer)).message
                     if answer.status_code < 500:
                         raise RuntimeUnavailable(f"The hub's service gave no key to reach Claude with: {said}")
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= deadline or self._stopped.wait(PAUSE_S):
                     raise RuntimeUnavailable(
                         f"The hub's service, by which Claude is reached, is not available: {said} Try again in a "
                         "moment; if it stays so, tell the hub's admin."
                     )
-                time.sleep(PAUSE_S)
 
 
 def _object(answer: httpx.Response) -> dict[str, object] | None:

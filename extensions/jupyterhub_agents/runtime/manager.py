@@ -212,6 +212,7 @@ class RunManager(LoggingConfigurable):
     async def shut_down(self) -> None:
         """Stop every run; those become interrupted. Takes at most SHUTDOWN_S seconds."""
         self._closing = True
+        self._keys.stop()
         await asyncio.gather(self._stop_runs(), self.pool.close())
 
     async def _stop_runs(self) -> None:
@@ -633,6 +634,11 @@ class RunManager(LoggingConfigurable):
         self, agent: Agent, run_id: str, session: SessionChoice, directory: Path, rules: list[str]
     ) -> tuple[ClaudeSession, PrivateFiles]:
         """Make the folder and the files of a run, and its session."""
+        # Claude Code's variables are set when it is started: the key is made then, for the run or for its session.
+        key = self._keys.environment(
+            work_s=agent.timeout_s or self.default_timeout_s,
+            run_id=run_id, agent_id=agent.id, session_id=session.id,
+        )  # fmt: skip
         try:
             directory.mkdir(parents=True, exist_ok=True)
             files = PrivateFiles(self.state / "runs")
@@ -640,11 +646,6 @@ class RunManager(LoggingConfigurable):
             raise RuntimeUnavailable(
                 f"The run's folder could not be made: {error.strerror}: {error.filename}"
             ) from error
-        # Claude Code's variables are set when it is started: the key is made then, for the run or for its session.
-        key = self._keys.environment(
-            work_s=agent.timeout_s or self.default_timeout_s,
-            run_id=run_id, agent_id=agent.id, session_id=session.id,
-        )  # fmt: skip
         options = options_for(
             agent,
             session=session,

@@ -202,14 +202,16 @@ class AgentsApp(ExtensionApp):
         """The terminal's Claude Code gets a key of its own, which is no run's. It is there before anybody can open the
         terminal, as a rule; until then its calls are refused."""
         keys = RunKeys(parent=self)
-        while True:
-            try:
-                terminal().credentials = await asyncio.to_thread(keys.environment, work_s=TERMINAL_KEY_S)
-            except RuntimeUnavailable as error:
-                self.log.warning("The terminal has no key yet: %s", error.message)
+        try:
+            while True:
+                try:
+                    terminal().credentials = await asyncio.to_thread(keys.environment, work_s=TERMINAL_KEY_S)
+                    return
+                except RuntimeUnavailable as error:
+                    self.log.warning("The terminal has no key yet: %s", error.message)
                 await asyncio.sleep(KEY_RETRY_S)
-            else:
-                return
+        finally:
+            keys.stop()
 
     def _stop_in_order_on_sigint(self) -> None:
         """JupyterHub's local spawners stop a workspace by SIGINT, for which Jupyter Server without a terminal has no
