@@ -62,6 +62,7 @@ def _run_agents_service(c: Config, hub: AgentHub, model: dict[str, str]) -> None
     c.Spawner.environment.update(
         {
             "JUPYTERHUB_AGENTS_SERVICE_URL": f"{url}/services/{SERVICE}/",
+            "JUPYTERHUB_AGENTS_STORE_URL": f"{url}/services/{SERVICE}/",
             "ANTHROPIC_BASE_URL": f"{url}/services/{SERVICE}/anthropic",
         }
     )
