@@ -21,8 +21,10 @@ PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "usage-phone": ("ada", MINE, {"viewport": {"width": 360, "height": 780}}),
     "admin-light": ("admin", ADMIN, {}),
     "admin-dark": ("admin", ADMIN, {"color_scheme": "dark"}),
+    "admin-budgets": ("admin", ADMIN, {"section": "budgets-title"}),
     "admin-phone-ko": ("admin", ADMIN, {"viewport": {"width": 360, "height": 780}, "locale": "ko-KR"}),
 }
+TALL = 1_400
 GROUPS = """
 from collections import defaultdict
 groups = defaultdict(list)
@@ -36,6 +38,7 @@ c.JupyterHub.load_groups = {{group: {{"users": users}} for group, users in group
 def take(hub: RunningHub, folder: Path) -> None:
     with sync_playwright() as playwright, start(playwright) as browser:
         for name, (who, path, wishes) in PICTURES.items():
+            section = wishes.pop("section", None)
             size = {"width": 1200, "height": 900}
             context = browser.new_context(base_url=hub.url, **{"viewport": size, "locale": "en-US", **wishes})
             page = context.new_page()
@@ -43,10 +46,13 @@ def take(hub: RunningHub, folder: Path) -> None:
             sign_in(page, hub, who)
             page.wait_for_load_state("networkidle")
             page.wait_for_timeout(600)  # the charts' first drawing moves
-            tall = page.evaluate("document.documentElement.scrollHeight")
-            width = context.pages[0].viewport_size["width"]  # type: ignore[index]  # it was given
-            clip = {"x": 0, "y": 0, "width": width, "height": min(tall, 1_700)}
-            page.screenshot(path=folder / f"{name}.png", full_page=True, clip=clip)  # type: ignore[arg-type]  # a dict
+            picture = folder / f"{name}.png"
+            if section:
+                page.locator(f"section[aria-labelledby={section}]").screenshot(path=picture)
+            else:
+                page.set_viewport_size({"width": wishes.get("viewport", size)["width"], "height": TALL})
+                page.wait_for_timeout(600)
+                page.screenshot(path=picture)
             context.close()
 
 
