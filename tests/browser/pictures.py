@@ -18,9 +18,7 @@ from tests.service.conftest import hub_with_service
 PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "usage-light": ("ada", MINE, {}),
     "usage-dark-ko": ("ada", MINE, {"color_scheme": "dark", "locale": "ko-KR"}),
-    "usage-phone": ("ada", MINE, {"viewport": {"width": 360, "height": 780}}),
     "admin-light": ("admin", ADMIN, {}),
-    "admin-dark": ("admin", ADMIN, {"color_scheme": "dark"}),
     "admin-budgets": ("admin", ADMIN, {"section": "budgets-title"}),
     "admin-phone-ko": ("admin", ADMIN, {"viewport": {"width": 360, "height": 780}, "locale": "ko-KR"}),
 }
