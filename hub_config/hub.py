@@ -241,6 +241,12 @@ class AgentHub(Configurable):
         return StateFolder(Path(self.state_dir))
 
     @property
+    def local_url(self) -> str:
+        """Where programs of this machine reach what people reach in their browsers."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.ip, self.ip)  # noqa: S104 - compared, not bound
+        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+
+    @property
     def uses_demo_model(self) -> bool:
         """Whether a scripted model answers, because there is no key for a real one."""
         return not self.anthropic_api_key and not self.vertex_project

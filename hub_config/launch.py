@@ -29,6 +29,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
+from urllib.parse import urlsplit
 
 import psutil
 from traitlets import TraitError
@@ -186,7 +187,7 @@ def _attend(hub: AgentHub, child: subprocess.Popen[bytes], signals: _Signals) ->
         if signals.count:
             return 0
         raise CannotStart(f"the hub did not start. The end of {hub.state.log}:\n{_tail(hub.state.log)}")
-    hub.state.running.write_text(json.dumps({"pid": os.getpid(), "url": _url(hub)}) + "\n")
+    hub.state.running.write_text(json.dumps({"pid": os.getpid(), "url": hub.local_url}) + "\n")
     _say(_how_to_use(hub))
     with hub.state.log.open(encoding="utf-8", errors="replace") as log:
         while not signals.wait(0.5) and child.poll() is None:
@@ -207,7 +208,7 @@ def _answers(hub: AgentHub, child: subprocess.Popen[bytes], signals: _Signals) -
     long."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and child.poll() is None and not signals.wait(0.1):
-        connection = HTTPConnection(_reachable(hub.ip), hub.port, timeout=5)
+        connection = HTTPConnection(urlsplit(hub.local_url).hostname or "", hub.port, timeout=5)
         try:
             connection.request("GET", "/hub/health")
             if connection.getresponse().status == 200:
@@ -217,16 +218,6 @@ def _answers(hub: AgentHub, child: subprocess.Popen[bytes], signals: _Signals) -
         finally:
             connection.close()
     return False
-
-
-def _reachable(ip: str) -> str:
-    """An address of this machine for one that may mean all of them."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(ip, ip)  # noqa: S104 - compared, not bound
-
-
-def _url(hub: AgentHub) -> str:
-    host = _reachable(hub.ip)
-    return f"http://[{host}]:{hub.port}/" if ":" in host else f"http://{host}:{hub.port}/"
 
 
 def _how_to_use(hub: AgentHub) -> str:
@@ -242,7 +233,7 @@ def _how_to_use(hub: AgentHub) -> str:
     return f"""
 jupyterhub-agents is running.
 
-  Sign in at    {_url(hub)}
+  Sign in at    {hub.local_url}
   As yourself   any name you like   password: {hub.user_password}
   As admin      {hub.admin_user:<19} password: {hub.admin_password}
   Model         {model}

@@ -50,7 +50,8 @@ def _run_agents_service(c: Config, hub: AgentHub, model: dict[str, str]) -> None
             "oauth_no_confirm": True,
             "command": [sys.executable, "-m", "jupyterhub_agents.service.app", *hub.service_arguments],
             "environment": {
-                **kept, **model, "JUPYTERHUB_AGENTS_SERVICE_STATE": str(hub.state.service), LAUNCH_MARK: hub.state_dir
+                **kept, **model, "JUPYTERHUB_AGENTS_SERVICE_STATE": str(hub.state.service),
+                "JUPYTERHUB_AGENTS_HUB_URL": hub.local_url, LAUNCH_MARK: hub.state_dir,
             },
         }
     )  # fmt: skip

@@ -16,6 +16,7 @@ from jupyterhub_agents.runtime.pool import WarmPool
 from jupyterhub_agents.server.app import AgentsApp
 from jupyterhub_agents.service.app import AgentsService
 from jupyterhub_agents.service.budgets.meter import Budgets
+from jupyterhub_agents.service.front_door.config import FrontDoor
 from jupyterhub_agents.service.gateway.config import Gateway
 from jupyterhub_agents.service.keeping import Keeping
 
@@ -44,6 +45,7 @@ SECTIONS: tuple[tuple[str, str, type[Configurable]], ...] = (
     ("The gateway to Claude", "the file that `jupyterhub-agents-service --config` names", Gateway),
     ("Budgets", "the file that `jupyterhub-agents-service --config` names", Budgets),
     ("Where everything is kept", "the file that `jupyterhub-agents-service --config` names", Keeping),
+    ("The front door", "the file that `jupyterhub-agents-service --config` names", FrontDoor),
     ("A workspace", "jupyter_server_config.py", AgentsApp),
     ("Runs of a workspace", "jupyter_server_config.py", RunManager),
     ("Processes that wait for a run", "jupyter_server_config.py", WarmPool),

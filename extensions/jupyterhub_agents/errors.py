@@ -10,10 +10,12 @@
     |   +-- AlreadyExists    409   that id is taken
     |   +-- SequenceGap      409   events were offered that do not follow the last one
     +-- TooLarge             413   a value is over its limit
+    +-- WorkspaceNotRunning  424   the workspace that was asked for is stopped, or did not start
     +-- QueueFull            429   too many runs are waiting
     +-- StoreUnavailable     503   the store could not be reached or written; nothing was half-written
     +-- RuntimeUnavailable   503   Claude Code could not be started here
     +-- HubUnavailable       503   JupyterHub could not be asked who somebody is
+    +-- WorkspaceUnreachable 503   the workspace runs and did not answer; it may have taken the request
 
 Over HTTP an error is `{"code", "message", "reason"}` with the status above (plus `current` for a stale
 revision): `code` is for programs and never changes, `message` is for people and says what to do,
@@ -102,6 +104,13 @@ class TooLarge(AgentsError):
     code = "too_large"
 
 
+class WorkspaceNotRunning(AgentsError):
+    """The status is the one that JupyterHub itself gives for a server that does not run."""
+
+    status = 424
+    code = "workspace_not_running"
+
+
 class QueueFull(AgentsError):
     status = 429
     code = "queue_full"
@@ -122,16 +131,22 @@ class HubUnavailable(AgentsError):
     code = "hub_unavailable"
 
 
+class WorkspaceUnreachable(AgentsError):
+    status = 503
+    code = "workspace_unreachable"
+
+
 _BY_CODE: dict[str, type[AgentsError]] = {
     cls.code: cls
     for cls in (
         AgentsError, InvalidInput, NotAllowed, NotSignedIn, NotFound, Conflict, StaleRevision, AlreadyExists,
         SequenceGap, TooLarge, QueueFull, StoreUnavailable, RuntimeUnavailable, HubUnavailable,
+        WorkspaceNotRunning, WorkspaceUnreachable,
     )
 }  # fmt: skip
 _BY_STATUS: dict[int, type[AgentsError]] = {
     400: InvalidInput, 401: NotAllowed, 403: NotAllowed, 404: NotFound, 409: Conflict,
-    413: TooLarge, 429: QueueFull, 503: StoreUnavailable,
+    413: TooLarge, 424: WorkspaceNotRunning, 429: QueueFull, 503: StoreUnavailable,
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from traitlets.config import Application, catch_config_error
 from .._version import __version__
 from .budgets.meter import Budgets
 from .budgets.sqlite import SQLiteLedger
+from .front_door.config import FrontDoor
 from .gateway.config import Gateway
 from .identity import LONGEST_S
 from .keeping import Keeping
@@ -28,7 +29,7 @@ class AgentsService(Application):
     name = "jupyterhub-agents-service"
     version = __version__
     description = __doc__ or ""
-    classes = [Gateway, Budgets, Keeping]  # noqa: RUF012 - a trait of Application's
+    classes = [Gateway, Budgets, Keeping, FrontDoor]  # noqa: RUF012 - a trait of Application's
     aliases = {"config": "AgentsService.config_file", "state": "AgentsService.state_dir"}  # noqa: RUF012 - a trait of Application's
 
     config_file = Unicode(
@@ -166,6 +167,7 @@ class AgentsService(Application):
         self.gateway = Gateway(parent=self)
         self.store = Keeping(parent=self).make_store(Path(self.state_dir))
         self.budgets = Budgets(SQLiteLedger(Path(self.state_dir) / "service.db"), parent=self)
+        self.front_door = FrontDoor(parent=self)
         for name, variable in (("hub_api_url", "JUPYTERHUB_API_URL"), ("hub_api_token", "JUPYTERHUB_API_TOKEN")):
             if not getattr(self, name):
                 raise TraitError(
@@ -184,6 +186,7 @@ class AgentsService(Application):
                 host=address.hostname or "127.0.0.1",
                 port=address.port or 8040,
                 http="httptools",
+                ws="websockets-sansio",
                 loop="uvloop",
                 log_config=None,
                 access_log=False,

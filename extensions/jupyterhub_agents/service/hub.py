@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
+from httpx_sse import EventSource
 
-from ..errors import HubUnavailable
+from ..errors import HubUnavailable, NotAllowed, WorkspaceNotRunning
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,23 @@ class TokenOwner:
     """`user` or `service`."""
     name: str
     scopes: frozenset[str]
+
+
+ServerState = Literal["stopped", "starting", "running", "stopping"]
+PROGRESS_SILENCE_S = 30.0
+"""The hub says something every 8 s while a server starts (jupyterhub.apihandlers.users, keepalive_interval)."""
+START_ANSWER_S = 60.0
+"""The hub answers at the latest after its slow_spawn_timeout, 10 s unless the site has changed it."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a server is that starts: `percent` of 100, and what goes on, as the spawner says it."""
+
+    percent: int
+    message: str
+    ready: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +143,60 @@ class HubAPI:
             raise HubUnavailable(f"JupyterHub answered {answer.status_code}. Try again in a moment.")
         return str(answer.json()["access_token"]) if answer.status_code == 200 else None
 
+    async def server(self, name: str) -> ServerState | None:
+        """How the person's default server stands; None when there is no such person."""
+        model = await self._get(f"/users/{quote(name, safe='')}", self._token)
+        if model is None:
+            return None
+        server = (model.get("servers") or {}).get("")
+        if not server or server.get("stopped"):
+            return "stopped"
+        if pending := server.get("pending"):
+            return "stopping" if pending == "stop" else "starting"
+        return "running" if server.get("ready") else "stopped"
+
+    async def start_server(self, name: str, token: str) -> None:
+        """Have the person's default server started, by the right of `token` and not of this service. Returns when it
+        runs or is being started. Raises NotAllowed, and WorkspaceNotRunning with the hub's words."""
+        path = f"/users/{quote(name, safe='')}/server"
+        try:
+            answer = await self._http.post(path, headers={"Authorization": f"token {token}"}, timeout=START_ANSWER_S)
+        except httpx.HTTPError as error:
+            log.warning("JupyterHub did not answer: %s", type(error).__name__)
+            raise HubUnavailable("JupyterHub does not answer just now. Try again in a moment.") from error
+        if answer.status_code in (201, 202):
+            return
+        if answer.status_code in UNKNOWN:
+            raise NotAllowed(
+                f"{name}'s workspace is stopped, and this token may not start it: it lacks the scope "
+                f"start:servers!user={name}. Start the workspace in the browser, or make a token with that scope on "
+                "the hub's token page."
+            )
+        if answer.status_code == 400 and await self.server(name) in ("starting", "running"):
+            return  # somebody else was faster
+        raise WorkspaceNotRunning(f"{name}'s workspace did not start. JupyterHub says: {_message(answer)}")
+
+    async def progress(self, name: str) -> AsyncGenerator[Progress]:
+        """What the hub tells of a server that starts, to the end; nothing when none is starting."""
+        path = f"/users/{quote(name, safe='')}/server/progress"
+        headers = {"Authorization": f"token {self._token}", "Accept": "text/event-stream"}
+        timeout = httpx.Timeout(PROGRESS_SILENCE_S)
+        try:
+            async with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
+                if answer.status_code in (400, 404):
+                    return
+                if answer.status_code != 200:
+                    raise HubUnavailable(f"JupyterHub answered {answer.status_code}. Try again in a moment.")
+                async for sent in EventSource(answer).aiter_sse():
+                    told = _object(sent.data)
+                    yield Progress(
+                        int(told.get("progress") or 0), str(told.get("message") or ""),
+                        bool(told.get("ready")), bool(told.get("failed")),
+                    )  # fmt: skip
+        except httpx.HTTPError as error:
+            log.warning("JupyterHub broke off what it told of a start: %s", type(error).__name__)
+            raise HubUnavailable("JupyterHub does not answer just now. Try again in a moment.") from error
+
     async def check(self) -> None:
         """Whether the hub answers and takes the service's token."""
         if await self._get("/user", self._token) is None:
@@ -163,3 +236,16 @@ def _member(model: Mapping[str, Any]) -> Member:
 
 def _time(text: object) -> datetime | None:
     return datetime.fromisoformat(text) if isinstance(text, str) and text else None
+
+
+def _message(answer: httpx.Response) -> str:
+    """What the hub gives as the reason, for people."""
+    return str(_object(answer.text).get("message") or f"{answer.status_code} {answer.reason_phrase}")
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

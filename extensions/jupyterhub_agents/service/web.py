@@ -6,7 +6,7 @@ import gc
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,6 +19,10 @@ from .._version import __version__
 from . import health, keys_api
 from .asked_by import person
 from .budgets.api import budgets_router
+from .front_door import api as front_door_api
+from .front_door.asgi import FrontDoorApp
+from .front_door.passage import Passage
+from .front_door.workspaces import Workspaces
 from .gateway.asgi import CutOff, GatewayApp
 from .gateway.client import make_client
 from .hub import HubAPI
@@ -32,7 +36,11 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """The service of a JupyterHub whose people work with coding agents. Every request but those for health
 and this page carries a JupyterHub token with the scope `access:services!service=agents`, as
-`Authorization: Bearer TOKEN`. Claude's Messages API is at `anthropic/`, as Anthropic documents it."""
+`Authorization: Bearer TOKEN`. Claude's Messages API is at `anthropic/`, as Anthropic documents it.
+A workspace's own agents API is at `workspace/NAME/api/...`, as its own document (`api/agents-openapi.json` there) says;
+that takes the scope `access:servers!user=NAME`, and starts a workspace that sleeps."""
+
+App = TypeVar("App", GatewayApp, FrontDoorApp)
 
 CODES = {404: "not_found", 405: "method_not_allowed"}
 
@@ -71,8 +79,17 @@ def build(service: AgentsService) -> FastAPI:
                 body_limit=gateway.body_limit_mb * 1_000_000,
             )  # fmt: skip
             stack.push_async_callback(passing.target.close)
+            door = service.front_door
+            workspaces = Workspaces(hub, start_timeout_s=door.start_timeout_s)
+            passage = Passage(door.hub_url, answer_timeout_s=door.answer_timeout_s)
+            stack.push_async_callback(passage.close)
+            entrance.target = FrontDoorApp(
+                identities=identities, workspaces=workspaces, passage=passage, patience_s=door.patience_s,
+                body_limit=door.body_limit_mb * 1024 * 1024,
+            )  # fmt: skip
             app.state.service = service
             app.state.hub = hub
+            app.state.workspaces = workspaces
             app.state.identities = identities
             app.state.keys = keys
             app.state.checks = {
@@ -96,7 +113,8 @@ def build(service: AgentsService) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    passing = _Late()
+    passing: _Late[GatewayApp] = _Late()
+    entrance: _Late[FrontDoorApp] = _Late()
     app.include_router(health.router, prefix=prefix)
     app.include_router(keys_api.router, prefix=f"{prefix}/api")
     if service.gateway.metering == "budgets":
@@ -104,6 +122,8 @@ def build(service: AgentsService) -> FastAPI:
         add_pages(app, service, service.budgets)
     app.include_router(store_router(service.store, lambda request: person(request, None)), prefix=prefix)
     app.mount(f"{prefix}/anthropic", passing)
+    app.include_router(front_door_api.router, prefix=prefix)
+    app.mount(f"{prefix}/workspace", entrance)
     # Served from the package: no other host is asked for anything.
     patch_fastapi(
         app,
@@ -118,10 +138,10 @@ def build(service: AgentsService) -> FastAPI:
     return app
 
 
-class _Late:
+class _Late(Generic[App]):
     """An ASGI application that is there when the service has started."""
 
-    target: GatewayApp
+    target: App
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.target(scope, receive, send)
