@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyterhub_agents.client import NoWorkspace
+from jupyterhub_agents.client import NoWorkspace, door
 from jupyterhub_agents.client.discovery import Hub, Workspace, find
 from jupyterhub_agents.errors import InvalidInput
 
@@ -35,9 +35,12 @@ def test_elsewhere_a_hub_is_asked_for_the_user() -> None:
         assert find(url, token=TOKEN, environ={}) == Hub("https://hub.example.org/base/", TOKEN)
 
 
-def test_a_known_user_needs_no_question() -> None:
-    place = find("https://hub.example.org", user="ana b/c@x", environ={"JUPYTERHUB_API_TOKEN": TOKEN})
-    assert place == Workspace("https://hub.example.org/user/ana%20b%2Fc@x/", TOKEN)
+def test_a_known_user_is_in_both_ways_to_the_workspace() -> None:
+    hub = find("https://hub.example.org", user="ana b/c@x", environ={"JUPYTERHUB_API_TOKEN": TOKEN})
+    assert hub == Hub("https://hub.example.org/", TOKEN, "ana b/c@x")
+    assert hub.workspace_of("ana b/c@x") == Workspace("https://hub.example.org/user/ana%20b%2Fc@x/", TOKEN)
+    assert door.find(hub.user).path == "services/agents/workspace/ana%20b%2Fc@x/"
+    assert door.place_of(hub, "ana").url == "https://hub.example.org/services/agents/workspace/ana/"
 
 
 def test_an_argument_wins_over_the_environment() -> None:

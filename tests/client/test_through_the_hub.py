@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -11,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jupyterhub_agents.client import AgentClient, TokenRefused, WorkspaceNotRunning
+from jupyterhub_agents.client import AgentClient, AsyncAgentClient, Progress, TokenRefused, WorkspaceNotRunning
 from jupyterhub_agents.errors import NotAllowed
 from jupyterhub_agents.models import Event, RunStatus
 from tests.hub.people import Person, RunningHub, running_hub
@@ -44,9 +46,63 @@ def workspace_environment(person: Person) -> dict[str, str]:
 
 def test_a_workspace_that_is_not_running_is_said(hub: RunningHub) -> None:
     person = hub.person("grace")
-    with AgentClient(hub.url, token=person.token) as client, pytest.raises(WorkspaceNotRunning) as said:
+    with AgentClient(hub.url, token=person.token, start=False) as client:
+        with pytest.raises(WorkspaceNotRunning) as said:
+            client.agents()
+        assert "grace's workspace does not run" in said.value.message
+        with pytest.raises(WorkspaceNotRunning):
+            list(client.follow("01a1fe1a-12c9-7a2b-b13d-b0e7e775f815"))
+    with (
+        AgentClient(workspace_url=f"{hub.url}/user/grace/", token=person.token) as client,
+        pytest.raises(WorkspaceNotRunning) as said,
+    ):
         client.agents()
     assert "/user/grace/" in said.value.message
+    assert not person.is_ready()
+
+
+def test_a_sleeping_workspace_is_started_and_told_of(hub: RunningHub) -> None:
+    person = hub.person("henry")
+    steps: list[Progress] = []
+    with AgentClient(hub.url, token=person.token, on_progress=steps.append) as client:
+        agent = client.save_agent("waker", permission_mode="acceptEdits")
+        assert steps[-1].percent == 100
+        run = agent.run('Write hello.txt that says "hi".').wait(60)
+        person.stop()
+        steps.clear()
+        assert [event.seq for event in client.get_run(run.id)] == list(range(1, run.record.last_seq + 1))
+        assert steps[-1].percent == 100
+
+
+def test_a_token_for_the_workspace_alone_goes_straight_there(hub: RunningHub, ada: Person) -> None:
+    ada.spawn()
+    token = ada.new_token(scopes=["access:servers!user=ada"])
+    with AgentClient(hub.url, token=token) as client:
+        client.agents()
+        assert "/user/ada/" in repr(client)
+    with AgentClient(hub.url, token=ada.token) as client:
+        client.agents()
+        assert "/services/agents/workspace/ada/" in repr(client)
+
+
+@pytest.mark.anyio
+async def test_the_same_from_a_program_with_an_event_loop(hub: RunningHub) -> None:
+    person = await asyncio.to_thread(hub.person, "iris")
+    steps: list[Progress] = []
+    async with AsyncAgentClient(hub.url, token=person.token, on_progress=steps.append) as client:
+        agent = await client.save_agent("waker", permission_mode="acceptEdits")
+        assert steps[-1].percent == 100
+        run = await agent.run('Write hello.txt that says "hi".')
+        assert "hello.txt" in await run.result(timeout_s=60)
+
+
+def test_the_command_shows_how_far_a_workspace_is(hub: RunningHub) -> None:
+    person = hub.person("judy")
+    command = [sys.executable, "-m", "jupyterhub_agents.client", "list", "--json", "--hub", hub.url]
+    environment = {**os.environ, "JUPYTERHUB_API_TOKEN": person.token}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    assert "Starting the workspace: 100 %" in done.stderr
 
 
 def test_a_wrong_token_is_said(hub: RunningHub, ada: Person) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aio import AsyncAgentClient, AsyncAgentHandle, AsyncApprovalHandle, AsyncRunHandle
+    from .door import Progress
     from .errors import (
         ClientError,
         NoWorkspace,
@@ -40,6 +41,7 @@ _HOMES = {
     "AsyncRunHandle": "aio",
     "ClientError": "errors",
     "NoWorkspace": "errors",
+    "Progress": "door",
     "RunFailed": "errors",
     "RunHandle": "sync",
     "TokenRefused": "errors",
@@ -58,6 +60,7 @@ __all__ = [
     "AsyncRunHandle",
     "ClientError",
     "NoWorkspace",
+    "Progress",
     "RunFailed",
     "RunHandle",
     "TokenRefused",

@@ -21,6 +21,7 @@ from ..errors import AgentsError, InvalidInput
 
 if TYPE_CHECKING:
     from ..models import Run
+    from .door import Progress
     from .sync import AgentClient
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,7 +58,9 @@ def with_client(command: F) -> F:
         from .sync import AgentClient
 
         try:
-            with AgentClient(hub, workspace_url=workspace, user=user, socket=socket, trigger=Trigger.CLI) as client:
+            with AgentClient(
+                hub, workspace_url=workspace, user=user, socket=socket, trigger=Trigger.CLI, on_progress=_show
+            ) as client:
                 return command(client, **arguments)
         except AgentsError as error:
             from .transcript import clean
@@ -66,6 +69,13 @@ def with_client(command: F) -> F:
             raise kind(clean(error.message)) from error
 
     return wrapper  # type: ignore[return-value]  # click's decorators keep the call's shape, not its type
+
+
+def _show(progress: Progress) -> None:
+    """How far a workspace is that starts, a line a step."""
+    from . import console
+
+    console.aside(f"Starting the workspace: {progress.percent:>3} % {progress.message}")
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON for programs instead of text for people.")

@@ -217,6 +217,11 @@ def _decide(approval: ApprovalHandle, console: Console) -> str:
             return approval.deny(why or None).state
 
 
+def aside(text: str) -> None:
+    """One line about what is going on, to stderr."""
+    Console(stderr=True, highlight=False).print(Text(clean(text), style="dim"), soft_wrap=True)
+
+
 def say(text: str, *, problem: bool = False) -> None:
     """One line for the person; problems go to stderr."""
     Console(stderr=problem, highlight=False).print(Text(clean(text), style="red" if problem else ""), soft_wrap=True)

@@ -46,10 +46,18 @@ class Workspace:
     token: str = field(default="", repr=False)
     socket: str | None = None
     """The unix socket to go by instead of the address's host and port."""
+    is_door: bool = False
+    """Whether this is the way through the front door of the hub's service, which can start it."""
 
     @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"token {self.token}"} if self.token else {}
+
+    @property
+    def params(self) -> dict[str, str]:
+        """What goes into the query of each request: the front door is not to start the workspace unasked, so that
+        whoever waits can be told how far it is."""
+        return {"wake": "no"} if self.is_door else {}
 
     @property
     def is_local(self) -> bool:
@@ -59,10 +67,12 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Hub:
-    """A hub that has to be asked whose token it is before the workspace's URL is known."""
+    """A hub that has to be asked for its front door, and whose token it is, before the workspace's URL is known."""
 
     url: str
     token: str = field(repr=False)
+    user: str | None = None
+    """Whose workspace is meant; none for the token's owner's."""
 
     def workspace_of(self, user: str) -> Workspace:
         return Workspace(f"{self.url}user/{quote(user, safe='@~')}/", self.token)
@@ -97,8 +107,7 @@ def find(
                 f"A hub needs a token: make one on its page {_hub_base(hub_url)}hub/token, "
                 f"and give it as `token` or in {TOKEN_VARIABLE}."
             )
-        hub = Hub(_hub_base(hub_url), given)
-        return hub.workspace_of(user) if user else hub
+        return Hub(_hub_base(hub_url), given, user or None)
     if (service_url := environ.get("JUPYTERHUB_SERVICE_URL")) and given:
         prefix = environ.get("JUPYTERHUB_SERVICE_PREFIX") or urlsplit(service_url).path
         return Workspace(_base_url(urlunsplit((*urlsplit(service_url)[:2], prefix, "", ""))), given)

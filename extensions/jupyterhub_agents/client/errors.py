@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .. import errors
 from ..errors import AgentsError, NotAllowed
 from ..models import Run
 
@@ -25,7 +26,7 @@ class NoWorkspace(ClientError):
     code = "no_workspace"
 
 
-class WorkspaceNotRunning(ClientError):
+class WorkspaceNotRunning(ClientError, errors.WorkspaceNotRunning):
     code = "workspace_not_running"
 
 

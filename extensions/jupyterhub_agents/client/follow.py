@@ -70,6 +70,15 @@ class Follow:
         """The query of the next request."""
         return {"after": self.last_seq}
 
+    @property
+    def is_first(self) -> bool:
+        """Whether there was no connection yet: later, a workspace that was stopped stays so."""
+        return not self._ever_connected
+
+    def began(self) -> None:
+        """The workspace was started for this."""
+        self._ever_connected = True
+
     def connected(self) -> None:
         """The server accepted the request."""
         self._ever_connected = True

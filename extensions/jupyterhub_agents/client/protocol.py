@@ -273,7 +273,7 @@ def error_of(place: str, status: int, content: bytes, location: str = "") -> Age
     except ValueError:
         answer = None
     if isinstance(answer, dict) and {"code", "message", "reason"} <= answer.keys():
-        return errors.decode(status, answer)
+        return _as_met_here(errors.decode(status, answer))
     hub_says = str(answer.get("message", "")) if isinstance(answer, dict) else ""
     # A workspace that does not run has no route: the proxy asks the hub, which sends to its own page for it.
     at_the_hub = 300 <= status < 400 and ("/hub/user/" in location or "/hub/spawn-pending/" in location)
@@ -295,6 +295,15 @@ def error_of(place: str, status: int, content: bytes, location: str = "") -> Age
             "jupyterhub-agents enabled?"
         )
     return errors.decode(status, answer if isinstance(answer, dict) else None)
+
+
+def _as_met_here(error: AgentsError) -> AgentsError:
+    """What the front door says of the way to a workspace, as the client's own errors."""
+    if isinstance(error, errors.WorkspaceNotRunning):
+        return WorkspaceNotRunning(error.message)
+    if isinstance(error, errors.WorkspaceUnreachable | errors.HubUnavailable):
+        return Unreachable(error.message)
+    return error
 
 
 def no_answer(place: str, error: httpx.TransportError) -> Unreachable:

@@ -11,11 +11,12 @@ from typing import Literal, Self, TextIO, TypeVar, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from ..errors import NotFound
+from ..errors import AgentsError, NotFound
 from ..models import Agent, Approval, Decision, Event, Run, RunStatus, Trigger
-from . import discovery, protocol
+from . import discovery, door, protocol
 from .attempts import Attempts
-from .errors import RunFailed
+from .door import OnProgress, Progress
+from .errors import RunFailed, WorkspaceNotRunning
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
 from .protocol import AgentChanges, AgentFields, Answer, Call, Health, PageCall
 from .transcript import PlainWriter, Transcript, Words
@@ -32,6 +33,9 @@ class AgentClient:
     workspace's address as `workspace_url`. Following a run goes on over lost connections for as long as
     `patience_s` seconds without contact.
 
+    With a hub's address the way is through the front door of the hub's service, where there is one. A workspace that
+    does not run is started then, unless `start` is False; `on_progress` is called with how far it is.
+
     Methods raise what the server answers (`jupyterhub_agents.errors`) or `jupyterhub_agents.client.errors`.
     """
 
@@ -45,10 +49,14 @@ class AgentClient:
         socket: str | None = None,
         trigger: Trigger | None = None,
         patience_s: float = 120.0,
+        start: bool = True,
+        on_progress: OnProgress | None = None,
     ) -> None:
         self._place = discovery.find(hub_url, workspace_url=workspace_url, token=token, user=user, socket=socket)
         self._trigger = trigger or discovery.trigger_here()
         self._patience_s = patience_s
+        self._may_start = start
+        self._on_progress = on_progress
         self._client: httpx.Client | None = None
 
     def __repr__(self) -> str:
@@ -164,6 +172,10 @@ class AgentClient:
             try:
                 yield from self._connection(state, place, deadline)
             except RETRIED as error:
+                if self._can_start(place, error) and state.is_first:
+                    self._start(place)
+                    state.began()
+                    continue
                 delay = state.lost(error)
                 _check(deadline)
                 time.sleep(delay)
@@ -175,7 +187,7 @@ class AgentClient:
         with self._http().stream(
             "GET",
             place.url + protocol.events_path(state.run_id),
-            params=state.params,
+            params={**state.params, **place.params},
             headers={**place.headers, "Accept": "text/event-stream", "Cache-Control": "no-store"},
             timeout=httpx.Timeout(silence_s, connect=10.0),
         ) as response:
@@ -203,14 +215,52 @@ class AgentClient:
                 return items[:limit]
 
     def _send(self, call: Call[T]) -> T:
-        return self._send_to(self._workspace(), call)
+        place = self._workspace()
+        try:
+            return self._send_to(place, call)
+        except WorkspaceNotRunning as error:
+            if not self._can_start(place, error):
+                raise
+        self._start(place)
+        return self._send_to(place, call)
+
+    def _can_start(self, place: discovery.Workspace, error: Exception) -> bool:
+        return self._may_start and place.is_door and isinstance(error, WorkspaceNotRunning)
+
+    def _start(self, place: discovery.Workspace) -> None:
+        """Have the workspace started, and wait until it runs."""
+        try:
+            with self._http().stream(
+                "POST",
+                place.url + "start",
+                headers={**place.headers, "Accept": "text/event-stream"},
+                timeout=httpx.Timeout(SILENCE_S, connect=10.0),
+            ) as response:
+                if response.status_code != 200:
+                    content = response.read()
+                    raise protocol.error_of(
+                        place.url, response.status_code, content, response.headers.get("location", "")
+                    )
+                for sent in EventSource(response).iter_sse():
+                    told = door.started(place, sent.event, sent.data)
+                    if told is True:
+                        return
+                    if isinstance(told, Progress) and self._on_progress is not None:
+                        self._on_progress(told)
+        except httpx.TransportError as error:
+            raise protocol.no_answer(place.url, error) from error
+        raise door.not_started(place)
 
     def _send_to(self, place: discovery.Workspace, call: Call[T]) -> T:
         attempts = Attempts(place.url, call)
         while True:
             try:
                 response = self._http().request(
-                    call.method, place.url + call.path, params=call.params, json=call.body, headers=place.headers
+                    call.method,
+                    place.url + call.path,
+                    params={**call.params, **place.params},
+                    json=call.body,
+                    headers=place.headers,
                 )
                 return protocol.read(
                     call, place.url, response.status_code, response.content, response.headers.get("location", "")
@@ -220,10 +270,16 @@ class AgentClient:
 
     def _workspace(self) -> discovery.Workspace:
         """Where the workspace is. The first time a hub may have to be asked."""
-        if isinstance(self._place, discovery.Hub):
-            user = self._send_to(self._place.as_place, protocol.whose_token())
-            self._place = self._place.workspace_of(user)
-        return self._place
+        if isinstance(self._place, discovery.Workspace):
+            return self._place
+        hub = self._place
+        try:
+            found = door.place_of(hub, self._send_to(hub.as_place, door.find(hub.user)))
+        except AgentsError:
+            # No such service on this hub, or a token that it does not take: straight to the workspace.
+            found = hub.workspace_of(hub.user or self._send_to(hub.as_place, protocol.whose_token()))
+        self._place = found
+        return found
 
     def _http(self) -> httpx.Client:
         if self._client is None:

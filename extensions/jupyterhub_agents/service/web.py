@@ -90,6 +90,7 @@ def build(service: AgentsService) -> FastAPI:
             app.state.service = service
             app.state.hub = hub
             app.state.workspaces = workspaces
+            app.state.passage = passage
             app.state.identities = identities
             app.state.keys = keys
             app.state.checks = {

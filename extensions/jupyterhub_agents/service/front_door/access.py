@@ -61,7 +61,7 @@ def is_name(user: str) -> bool:
 
 def check_access(person: Person, user: str) -> None:
     """Raises NotAllowed unless the token opens the default server of `user`; the same whether there is such a person or
-    not. A scope for a group counts as little here as in the workspace itself (jupyterhub.services.auth.check_scopes)."""
+    not. A scope for a group counts as little as in the workspace itself (jupyterhub.services.auth.check_scopes)."""
     if person.kind == "run":
         raise NotAllowed("A run key opens the gateway to the models, and nothing else.")
     if not {SCOPE, f"{SCOPE}!user={user}", f"{SCOPE}!server={user}/"} & person.scopes:

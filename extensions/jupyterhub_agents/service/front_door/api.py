@@ -19,6 +19,7 @@ from ..hub import ServerState
 from ..identity import Person
 from .access import check_access, is_name
 from .asgi import SSE_HEADERS, progress_item
+from .passage import Passage
 from .stream import STILL_HERE, Item, error_item, with_signs
 from .workspaces import Workspaces
 
@@ -73,6 +74,8 @@ async def _state(request: Request, who: Person, user: str) -> WorkspaceState:
     if not is_name(user):
         raise NotFound(f"{user[:100]!r} is nobody's name.")
     check_access(who, user)
+    passage: Passage = request.app.state.passage
+    passage.check_open()
     workspaces: Workspaces = request.app.state.workspaces
     path = f"{request.app.state.service.prefix}workspace/{quote(user, safe='@~')}/"
     return WorkspaceState(user=user, state=await workspaces.state(user), path=path)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import httpx
 
-from ...errors import HubUnavailable, NotAllowed, WorkspaceNotRunning, WorkspaceUnreachable
+from ...errors import NotFound, WorkspaceNotRunning, WorkspaceUnreachable
 from ..gateway.headers import RawHeaders, upwards
 from .access import Target
 
@@ -55,13 +55,17 @@ class Passage:
     async def close(self) -> None:
         await self._http.aclose()
 
-    def url(self, target: Target) -> str:
-        """Where a target is. Raises HubUnavailable when nobody has said where the hub is."""
+    def check_open(self) -> None:
+        """Raises NotFound when nobody has said where the hub is."""
         if not self._hub_url:
-            raise HubUnavailable(
+            raise NotFound(
                 "This hub's front door is closed: its admin has not set FrontDoor.hub_url, the address of the hub's "
                 "proxy. The workspace itself can be reached at its own address."
             )
+
+    def url(self, target: Target) -> str:
+        """Where a target is. Raises NotFound as `check_open` does."""
+        self.check_open()
         return self._hub_url + target.url_path
 
     @asynccontextmanager
@@ -150,7 +154,3 @@ def asleep(user: str) -> WorkspaceNotRunning:
     return WorkspaceNotRunning(
         f"{user}'s workspace does not run. Leave out wake=no to have it started, or start it in the browser."
     )
-
-
-def refused(user: str) -> NotAllowed:
-    return NotAllowed(f"{user}'s workspace does not accept this token (any more).")
