@@ -22,6 +22,8 @@ USER_PASSWORD_LENGTH = 8
 ADMIN_PASSWORD_LENGTH = 32
 """The shortest passwords that jupyterhub.authenticators.shared accepts (its source, JupyterHub 5.3 and later)."""
 
+SERVICE_TOKEN_LENGTH = 32
+
 ACTIVITY_JITTER = 1.1
 """A workspace reports after its interval, give or take 10% (jupyterhub.singleuser.extension)."""
 
@@ -192,6 +194,24 @@ class AgentHub(Configurable):
         """
     ).tag(config=True)
 
+    service_url = Unicode(
+        help="""
+        Where the hub's service is, such as `http://agents-service:8040`, when it is started on its own and not by the
+        hub; its token is then given by `service_token`.
+
+        A service that the hub starts ends with the hub. One on its own goes on while the hub restarts, and so do the
+        runs that reach Claude through it.
+        """
+    ).tag(config=True)
+
+    service_token = Unicode(
+        help="""
+        The token by which a service on its own asks the hub, at least 32 random characters (`openssl rand -hex 32`);
+        the service gets the same as JUPYTERHUB_API_TOKEN. Default: the environment variable
+        JUPYTERHUB_AGENTS_SERVICE_TOKEN; better there than in a file.
+        """
+    ).tag(config=True)
+
     service_arguments = List(
         Unicode(),
         help="""
@@ -249,7 +269,7 @@ class AgentHub(Configurable):
     @property
     def uses_demo_model(self) -> bool:
         """Whether a scripted model answers, because there is no key for a real one."""
-        return not self.anthropic_api_key and not self.vertex_project
+        return not self.anthropic_api_key and not self.vertex_project and not self.service_url
 
     # What comes from the environment is read here and nowhere else.
 
@@ -286,6 +306,10 @@ class AgentHub(Configurable):
     def _anthropic_base_url_default(self) -> str:
         return os.environ.get("ANTHROPIC_BASE_URL", "")
 
+    @default("service_token")
+    def _service_token_default(self) -> str:
+        return os.environ.get("JUPYTERHUB_AGENTS_SERVICE_TOKEN", "")
+
     @default("vertex_project")
     def _vertex_project_default(self) -> str:
         return os.environ.get("ANTHROPIC_VERTEX_PROJECT_ID", "")
@@ -320,6 +344,11 @@ class AgentHub(Configurable):
         )
         if secrets.compare_digest(self.user_password, self.admin_password):
             raise TraitError("The admin's password is the people's too: give them different ones.")
+        if self.service_url and len(self.service_token) < SERVICE_TOKEN_LENGTH:
+            raise TraitError(
+                "AgentHub.service_url is set, so the service is started on its own: give it and the hub the same token,"
+                " of at least 32 characters (openssl rand -hex 32), the hub in JUPYTERHUB_AGENTS_SERVICE_TOKEN."
+            )
         shortest = self.activity_interval * ACTIVITY_JITTER
         if 0 < self.cull_timeout <= shortest:
             raise TraitError(

@@ -32,12 +32,16 @@ def configure(c: Config, hub: AgentHub) -> None:
     """Adds to what the site lists in `c.JupyterHub.services` and `load_roles` itself."""
     if hub.cull_timeout:
         _cull_idle_workspaces(c, hub)
-    _run_agents_service(c, hub, _run_demo_model(c, hub) if hub.uses_demo_model else _real_model(hub))
+    if hub.service_url:
+        url = hub.service_url.rstrip("/")
+        c.JupyterHub.services.append({"name": SERVICE, "url": url, "display": False, "api_token": hub.service_token})
+    else:
+        url = _run_agents_service(c, hub, _run_demo_model(c, hub) if hub.uses_demo_model else _real_model(hub))
+    _let_in(c, url)
 
 
-def _run_agents_service(c: Config, hub: AgentHub, model: dict[str, str]) -> None:
-    """The service that holds the key to the models. It alone gets `model`: workspaces reach it at its own address,
-    because the proxy would hide from them that a stream was cut."""
+def _run_agents_service(c: Config, hub: AgentHub, model: dict[str, str]) -> str:
+    """The service that holds the key to the models, started by the hub. It alone gets `model`. Gives its address."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     kept = {name: os.environ[name] for name in hub.environment_keep if name in os.environ}
@@ -55,6 +59,12 @@ def _run_agents_service(c: Config, hub: AgentHub, model: dict[str, str]) -> None
             },
         }
     )  # fmt: skip
+    return url
+
+
+def _let_in(c: Config, url: str) -> None:
+    """What the service may, and who may use it. Workspaces reach it at its own address, because the proxy would hide
+    from them that a stream was cut."""
     _add_scopes(c, "agents-service", SERVICE_SCOPES, services=[SERVICE])
     # A role that is given here replaces JupyterHub's own of that name: its scopes are repeated ("RBAC", Default roles).
     use = f"access:services!service={SERVICE}"
