@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ..errors import AgentsError, StoreUnavailable
 from ..models import Delta, Event, Run
-from .errors import Unreachable, WorkspaceNotRunning
+from .errors import NoWorkspace, Unreachable, WorkspaceNotRunning
 
 Item: TypeAlias = Event | Delta | Run
 """What following yields: a durable event, a live piece of text, or the run's record when that changed."""
@@ -125,9 +125,10 @@ class Follow:
         """Seconds to wait before connecting again. Raises when that has no sense or has lasted too long."""
         if isinstance(error, WorkspaceNotRunning) and not self._ever_connected:
             raise error
-        if isinstance(error, AgentsError) and not isinstance(
-            error, Unreachable | WorkspaceNotRunning | StoreUnavailable
-        ):
+        # A proxy that was just restarted answers 404 until the hub has told it the routes.
+        away = self._ever_connected and isinstance(error, NoWorkspace)
+        passing = isinstance(error, Unreachable | WorkspaceNotRunning | StoreUnavailable)
+        if isinstance(error, AgentsError) and not (away or passing):
             raise error
         now = self._clock()
         lasted_s = now - self._connected_at if self._connected_at is not None else 0.0

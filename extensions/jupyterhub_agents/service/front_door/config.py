@@ -46,4 +46,4 @@ class FrontDoor(LoggingConfigurable):
         parts = urlsplit(text)
         if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
             raise TraitError(f"FrontDoor.hub_url is {text!r}: give an address such as http://127.0.0.1:8000/.")
-        return text.rstrip("/") + "/" if text else ""
+        return text

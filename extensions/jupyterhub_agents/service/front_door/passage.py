@@ -43,7 +43,7 @@ class Passage:
     """The way to all workspaces of a hub, whose proxy is at `hub_url`."""
 
     def __init__(self, hub_url: str, *, answer_timeout_s: float) -> None:
-        self._hub_url = hub_url
+        self._hub_url = hub_url.rstrip("/") + "/" if hub_url else ""
         self._answer_timeout_s = answer_timeout_s
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(answer_timeout_s, connect=CONNECT_S, pool=None),
@@ -98,6 +98,8 @@ class Passage:
         try:
             if answer.status_code in OF_THE_HUB:
                 raise NotThere("the hub has no route to the workspace", seen=False)
+            if answer.status_code == 404 and not await _is_ours(answer):
+                raise NotThere("the hub's proxy knows nothing of the workspace yet", seen=False)
             if answer.status_code in OF_A_PROXY and not await _is_ours(answer):
                 raise NotThere(f"the hub's proxy does not reach the workspace ({answer.status_code})", seen=True)
             yield answer
@@ -125,7 +127,7 @@ class Passage:
 
 
 async def _is_ours(answer: httpx.Response) -> bool:
-    """Whether the workspace itself says that something is unavailable."""
+    """Whether an error is the workspace's own: a proxy that was just restarted has no route, and says 404."""
     try:
         said = json.loads(await answer.aread())
     except (ValueError, httpx.HTTPError):
