@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ async def refuse(spawner):
         raise RuntimeError("the disk of this workspace is full")
 
 c.Spawner.pre_spawn_hook = refuse
+c.AgentHub.service_arguments = ["--AgentsService.identity_cache_s=1"]
 configure(c)
 """
 
@@ -246,6 +248,27 @@ def test_the_two_scopes_are_enough_where_the_workspace_runs_and_do_not_start_one
         assert door.get("")["state"] == "stopped"
         person.spawn()
         assert door.get("api/agents")["items"] == []
+
+
+def test_a_token_that_is_revoked_ends_its_stream_within_a_minute(door: Door, ada: Person, hub: RunningHub) -> None:
+    made = ada.api("POST", "users/ada/tokens", json={"note": "short-lived"}).json()
+    revision = door.get("api/agents/helper")["revision"]
+    door.http.patch("api/agents/helper", json={"revision": revision, "tools": ["Bash(*)"]})
+    run = door.start("helper", "endless")
+    begin = time.monotonic()
+    with Door(hub, "ada", made["token"]) as stranger:
+        *_, (kind, said, _) = revoking(ada, made["id"], stranger.stream("GET", f"api/runs/{run['id']}/events"))
+        assert (kind, said["code"]) == ("error", "not_signed_in")
+        assert time.monotonic() - begin < 60
+        assert stranger.http.get("api/agents").status_code == 401
+    assert door.post(f"api/runs/{run['id']}/cancel").status_code == 202
+
+
+def revoking(person: Person, token_id: str, told: Iterator[Any]) -> Iterator[Any]:
+    """What is told, with the token revoked when the first of it has come."""
+    yield next(told)
+    assert person.api("DELETE", f"users/{person.name}/tokens/{token_id}").status_code == 204
+    yield from told
 
 
 def test_an_admin_comes_in_and_starts_a_workspace(hub: RunningHub) -> None:

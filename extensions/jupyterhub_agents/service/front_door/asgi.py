@@ -124,6 +124,9 @@ class FrontDoorApp:
 
         async def pieces() -> AsyncGenerator[bytes]:
             async with stack:
+                if answer.is_stream_consumed:  # an error, read to see whose it is
+                    yield answer.content
+                    return
                 async for piece in answer.aiter_raw():
                     yield piece
 
