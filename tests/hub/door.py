@@ -54,7 +54,8 @@ class Door:
         with connect_sse(self.http, method, path, headers=dict(headers or {}), **more) as source:
             assert source.response.status_code == 200, source.response.read()
             for sent in source.iter_sse():
-                yield sent.event, json.loads(sent.data), sent.id
+                if sent.data:  # a sign of life has none
+                    yield sent.event, json.loads(sent.data), sent.id
 
     @contextmanager
     def websocket(self, path: str) -> Iterator[ClientConnection]:

@@ -42,12 +42,14 @@ def place_of(hub: Hub, user: str) -> Workspace:
 
 def started(place: Workspace, kind: str, data: str) -> Progress | bool:
     """One server-sent event of a start: how far it is, or whether that was the end. Raises what went wrong."""
+    if kind == "ready" or not data:  # a sign of life has no data
+        return kind == "ready"
     said: Any = json.loads(data)
     if kind == "progress":
         return Progress(int(said["percent"]), str(said["message"]))
     if kind == "error":
         raise error_of(place.url, errors.decode(500, said).status, data.encode())
-    return kind == "ready"
+    return False
 
 
 def not_started(place: Workspace) -> WorkspaceNotRunning:
