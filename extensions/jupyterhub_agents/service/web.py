@@ -87,6 +87,8 @@ def build(service: AgentsService) -> FastAPI:
                 identities=identities, workspaces=workspaces, passage=passage, patience_s=door.patience_s,
                 body_limit=door.body_limit_mb * 1024 * 1024,
             )  # fmt: skip
+            if slow := getattr(app.state, "slow_figures", None):
+                stack.push_async_callback(slow.close)
             app.state.service = service
             app.state.hub = hub
             app.state.workspaces = workspaces

@@ -9,20 +9,34 @@ from ...store.paging import moment
 from .ledger import AgentSum, CallFilter, Lengths, RunSum
 from .reports import where_of
 
+# The last bit of the largest number is whether the newest call did not fail: quicker than to look for that call.
 _RUNS = """
     SELECT run_id, person, max(agent_id), min(started_at) AS began, max(started_at + duration_us) AS ended, count(*),
         sum(status NOT BETWEEN 200 AND 299),
         sum(input + output + cache_write_5m + cache_write_1h + cache_read), sum(cost),
-        (SELECT newest.status BETWEEN 200 AND 299 FROM calls AS newest WHERE newest.run_id = calls.run_id
-            ORDER BY newest.started_at DESC, newest.number DESC LIMIT 1) AS good
+        max(started_at * 2 + (status BETWEEN 200 AND 299)) & 1 AS good
     FROM calls WHERE run_id IS NOT NULL AND {where} GROUP BY run_id, person
 """
 
 
 def runs(db: sqlite3.Connection, which: CallFilter, limit: int) -> Sequence[RunSum]:
     where, values = where_of(which)
-    query = f"{_RUNS.format(where=' AND '.join(where))} ORDER BY max(started_at) DESC LIMIT ?"
-    rows = db.execute(query, (*values, limit))
+    clause = " AND ".join(where)
+    newest = db.execute(
+        f"SELECT run_id FROM calls WHERE run_id IS NOT NULL AND {clause} ORDER BY started_at DESC, number DESC",  # noqa: S608 - constants
+        values,
+    )
+    # Read only as far as needed: most calls are of runs that are not shown.
+    found: dict[str, None] = {}
+    for (run,) in newest:
+        found[run] = None
+        if len(found) == limit:
+            break
+    newest.close()
+    marks = ", ".join("?" * len(found))
+    rows = db.execute(
+        f"{_RUNS.format(where=f'{clause} AND run_id IN ({marks})')} ORDER BY max(started_at) DESC", (*values, *found)
+    )
     return [
         RunSum(run_id, person, agent, moment(began), moment(ended), calls, failed, tokens, cost, bool(good))
         for run_id, person, agent, began, ended, calls, failed, tokens, cost, good in rows

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from ...errors import HubUnavailable
+from ...errors import HubUnavailable, StoreUnavailable
 from ..budgets import views
 from ..budgets.answers import BudgetState
 from ..budgets.booking import Booking
@@ -29,12 +29,15 @@ from ..budgets.meter import Budgets
 from ..budgets.periods import PeriodKind
 from ..hub import HubAPI, Member
 from ..identity import Person
+from ..remembered import Remembered
 
 SPANS = (7, 30, 90, 365)
 """The days that a reader may choose to look at."""
 MOST_SERIES = 8
 """Colours that can be told apart; what is beyond them is summed up."""
 LATELY = 25
+SLOW_S = 15.0
+"""Seconds that sums over all calls are shown again: they take about a second for 300,000."""
 
 Unit = Literal["money", "number", "percent"]
 
@@ -148,19 +151,39 @@ async def mine(budgets: Budgets, who: Person, days: int) -> Mine:
     )
 
 
-async def everything(budgets: Budgets, hub: HubAPI, days: int) -> Everything:
+@dataclass(frozen=True)
+class Slow:
+    """What takes all calls of the days to find out."""
+
+    speed: Speed
+    lengths: Lengths
+    agents: Sequence[AgentSum]
+
+
+def remember_slow() -> Remembered[int, Slow]:
+    """For `everything`, by days. Close it in the end."""
+    return Remembered(fresh_s=lambda _: SLOW_S, usable_s=0, away=StoreUnavailable)
+
+
+async def everything(budgets: Budgets, hub: HubAPI, days: int, remembered: Remembered[int, Slow]) -> Everything:
     """What an administrator sees."""
     first, last = _span(budgets, days)
     since, until = first.isoformat(), last.isoformat()
     which = views.calls_within(budgets, first, last)
     ledger = budgets.ledger
     periods = budgets.periods.at(budgets.clock())
-    usage, people, groups, speed, lengths = await asyncio.gather(
+
+    async def find_out() -> Slow:
+        speed, lengths, agents = await asyncio.gather(
+            ledger.speed(which), ledger.lengths(which), ledger.agents(which, LATELY)
+        )
+        return Slow(speed, lengths, agents)
+
+    usage, people, groups, slow = await asyncio.gather(
         ledger.usage(("day", "model"), since, until),
         ledger.usage(("name",), since, until, Kind.PERSON),
         ledger.usage(("name",), since, until, Kind.GROUP),
-        ledger.speed(which),
-        ledger.lengths(which),
+        remembered.get(days, find_out),
     )
     active, today, month, members = await asyncio.gather(
         ledger.activity(since, until, PeriodKind.DAY),
@@ -168,11 +191,10 @@ async def everything(budgets: Budgets, hub: HubAPI, days: int) -> Everything:
         ledger.activity(f"{periods.month}-01", periods.day, PeriodKind.MONTH),
         _members(hub),
     )
-    states, spent, runs, agents, changes = await asyncio.gather(
+    states, spent, runs, changes = await asyncio.gather(
         views.everybodys(budgets),
         ledger.names(Kind.PERSON, [periods.month]),
         ledger.runs(which, LATELY),
-        ledger.agents(which, LATELY),
         ledger.changes(10),
     )
     return Everything(
@@ -183,11 +205,11 @@ async def everything(budgets: Budgets, hub: HubAPI, days: int) -> Everything:
         today=next(iter(today), ActiveDay(periods.day, 0, 0, 0, 0)),
         month=next(iter(month), ActiveDay(periods.month, 0, 0, 0, 0)),
         totals=Totals.of(usage),
-        speed=speed,
-        lengths=lengths,
+        speed=slow.speed,
+        lengths=slow.lengths,
         live=budgets.live(),
         runs=runs,
-        agents=agents,
+        agents=slow.agents,
         cost_by_model=_by_day(usage, first, last, [row.cost for row in usage], "money"),
         by_person=_ranking(people, 0),
         by_group=_ranking(groups, 0),

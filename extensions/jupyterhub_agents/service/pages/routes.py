@@ -51,6 +51,7 @@ def add_pages(app: FastAPI, service: "AgentsService", budgets: Budgets) -> None:
     pages = Pages(
         prefix=service.prefix, hub_url=service.hub_url, time_zone=budgets.time_zone, refresh_s=service.refresh_s
     )
+    slow = figures.remember_slow()
     sign_in = SignIn(
         authorize_url=f"{service.hub_url}api/oauth2/authorize",
         client_id=service.oauth_client_id,
@@ -105,7 +106,7 @@ def add_pages(app: FastAPI, service: "AgentsService", budgets: Budgets) -> None:
 
     @router.get("/admin")
     async def admin_page(request: Request, reader: Admin, days: Days = 30) -> Response:
-        shown = await figures.everything(budgets, request.app.state.hub, days)
+        shown = await figures.everything(budgets, request.app.state.hub, days, slow)
         return pages.answer(request, "admin.html", reader=reader, a=shown, spans=figures.SPANS)
 
     @router.get("/admin/calls.csv")
@@ -139,6 +140,7 @@ def add_pages(app: FastAPI, service: "AgentsService", budgets: Budgets) -> None:
     app.include_router(router, prefix=prefix)
     app.mount(f"{prefix}/static", _Kept(directory=STATIC))
     app.state.activity = Activity(budgets)
+    app.state.slow_figures = slow
 
 
 class _Kept(StaticFiles):
