@@ -34,7 +34,9 @@ def configure(c: Config, hub: AgentHub) -> None:
         _cull_idle_workspaces(c, hub)
     if hub.service_url:
         url = hub.service_url.rstrip("/")
-        c.JupyterHub.services.append({"name": SERVICE, "url": url, "display": False, "api_token": hub.service_token})
+        c.JupyterHub.services.append(
+            {"name": SERVICE, "url": url, "display": True, "oauth_no_confirm": True, "api_token": hub.service_token}
+        )
     else:
         url = _run_agents_service(c, hub, _run_demo_model(c, hub) if hub.uses_demo_model else _real_model(hub))
     _let_in(c, url)

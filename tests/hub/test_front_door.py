@@ -125,6 +125,19 @@ def test_the_events_come_over_a_websocket_too(door: Door) -> None:
     assert refused.value.response.status_code == 404
 
 
+def test_a_conversation_is_held_in_requests_and_over_a_websocket(door: Door) -> None:
+    answer = door.post("api/conversation", message="greet").json()
+    assert (answer["status"], answer["text"]) == ("succeeded", "Hello from far away.")
+    with door.websocket("api/conversation") as socket:
+        for _ in range(2):
+            socket.send(json.dumps({"message": "greet", "conversationId": answer["conversationId"]}))
+            told = [json.loads(socket.recv(timeout=60))]
+            while told[-1]["type"] not in ("answer", "error"):
+                told.append(json.loads(socket.recv(timeout=60)))
+            assert told[-1]["data"]["text"] == "Hello from far away."
+            assert "event" in {item["type"] for item in told}
+
+
 def test_approvals_are_listed_and_decided_and_runs_cancelled_and_resumed(door: Door) -> None:
     run = door.start("helper", "ask first")
     (waiting,) = eventually(
