@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-pytest.register_assert_rewrite("jupyterhub_agents.testing.store_contract")
-
 
 @pytest.fixture
 def anyio_backend() -> str:
