@@ -6,7 +6,7 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 # Most tests wait for other processes most of the time.
-WORKERS ?= 3
+WORKERS ?= 4
 
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps

@@ -41,6 +41,7 @@ def relay(emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 async def store(relay: Relay, project: str) -> AsyncIterator[FirestoreStore]:
     async with FirestoreStore(project, timeout=TIMEOUT) as store:
+        await _until_it_works(store)  # a busy emulator's first answer may take longer
         yield store
 
 
