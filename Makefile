@@ -5,7 +5,7 @@ STATE ?= .local
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
-# Most tests wait for other processes most of the time.
+# Most tests wait for other processes most of the time. In their own order the long files come first.
 WORKERS ?= 4
 
 BIN := $(VENV)/bin
@@ -33,7 +33,7 @@ run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/t
 	@exec $(BIN)/python -m hub_config.launch --port '$(PORT)' --state '$(STATE)'
 
 test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/terminal
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile $(ARGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMPS)/test $(STAMPS)/project
 	@$(BIN)/ruff check
