@@ -226,6 +226,8 @@ def _how_to_use(hub: AgentHub) -> str:
             "a scripted demo model, not an AI: it only shows how things work.\n"
             "                For the real one: ANTHROPIC_API_KEY=... make run"
         )
+    elif hub.service_url:
+        model = f"what the service at {hub.service_url} is set to"
     elif not hub.anthropic_api_key:
         model = f"Claude on Vertex AI, in the project {hub.vertex_project}"
     else:

@@ -183,6 +183,20 @@ async def test_decisions_that_cannot_be_are_refused_and_the_call_goes_on_waiting
             await decide(bench, approval, Decision.ONCE)
 
 
+async def test_an_agent_that_can_hold_no_more_rules_loses_none(workshop: Any) -> None:
+    rules = [f"Bash(make {number})" for number in range(200)]
+    async with workshop([mark("a"), say("Done.")]) as bench:
+        await bench.agent(allowed_tools=rules)
+        run = await bench.start("work")
+        [approval] = await waiting(bench)
+        with pytest.raises(InvalidInput, match="200"):
+            await decide(bench, approval, Decision.AGENT)
+        assert await waiting(bench) == [approval]
+        await decide(bench, approval, Decision.RUN)
+        assert (await bench.finish(run)).status is RunStatus.SUCCEEDED
+        assert (await bench.store.get_agent(OWNER, "helper")).allowed_tools == rules
+
+
 async def test_a_question_is_answered(workshop: Any) -> None:
     options = [{"label": "Red", "description": "r"}, {"label": "Blue", "description": "b"}]
     question = {"question": "Which colour?", "header": "Colour", "multiSelect": False, "options": options}

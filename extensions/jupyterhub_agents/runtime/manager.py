@@ -356,6 +356,11 @@ class RunManager(LoggingConfigurable):
             )
         if approval.tool == QUESTION and decision is not Decision.DENY and not (message or "").strip():
             raise InvalidInput("This is a question. Give the answer as `message`, or decide `deny`.")
+        if decision is Decision.AGENT and len(await self._rules_with(approval)) > MAX_TOOLS:
+            raise InvalidInput(
+                f"The agent {approval.agent_id} has as many allowed_tools as it can, {MAX_TOOLS}. Remove some, or "
+                "decide `once` or `run`."
+            )
         approval = await self.store.decide_approval(self.owner, approval_id, decision, message=message, by=by)
         if decision is Decision.AGENT:
             await self._allow_always(approval)
@@ -363,13 +368,21 @@ class RunManager(LoggingConfigurable):
             await live.gate.decided(approval)
         return approval
 
+    async def _rules_with(self, approval: Approval) -> list[str]:
+        """What the agent allows, and what this approval would add; nothing for an agent that was deleted."""
+        try:
+            agent = await self.store.get_agent(self.owner, approval.agent_id)
+        except NotFound:
+            return []
+        return list(dict.fromkeys([*agent.allowed_tools, *approval.rules]))
+
     async def _allow_always(self, approval: Approval) -> None:
         """Add what was allowed to the agent, as its next revision. The run itself has it by the decision."""
         while True:
             try:
                 agent = await self.store.get_agent(self.owner, approval.agent_id)
                 rules = list(dict.fromkeys([*agent.allowed_tools, *approval.rules]))
-                spec = agent.spec.model_copy(update={"allowed_tools": rules[-MAX_TOOLS:]})
+                spec = agent.spec.model_copy(update={"allowed_tools": rules})
                 agent = await self.store.update_agent(self.owner, agent.id, spec, revision=agent.revision)
                 self.pool.changed(agent.id, agent)
             except StaleRevision:
