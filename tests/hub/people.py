@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Self, TypeVar
@@ -165,6 +165,22 @@ class RunningHub:
         """The launcher and all that it started, directly or not."""
         parent = psutil.Process(self.launcher.pid)
         return [parent, *parent.children(recursive=True)]
+
+    def processes_of(self, word: str) -> list[psutil.Process]:
+        """Those with `word` as a part of their command, or as the name of a file there. Some may end while this looks,
+        and what one of them is about to start looks like it for a moment: that is not counted.
+        """
+        found = []
+        for process in self.processes():
+            with suppress(psutil.Error):
+                if any(word in (part, Path(part).name) for part in process.cmdline()):
+                    found.append(process)
+        return [process for process in found if process.parent() not in found]
+
+    def process(self, word: str) -> psutil.Process:
+        """The only one of `processes_of`."""
+        (process,) = self.processes_of(word)
+        return process
 
     def wait_until_ready(self) -> Self:
         def address() -> str:

@@ -314,10 +314,7 @@ def test_nothing_else_of_a_workspace_is_reached(hub: RunningHub, ada: Person, do
 
 
 def service_address(hub: RunningHub) -> str:
-    for process in hub.processes():
-        if "jupyterhub_agents.service.app" in process.cmdline():
-            return str(process.environ()["JUPYTERHUB_SERVICE_URL"]) + "/services/agents/"
-    raise AssertionError("the service does not run")
+    return str(hub.process("jupyterhub_agents.service.app").environ()["JUPYTERHUB_SERVICE_URL"]) + "/services/agents/"
 
 
 def test_the_workspace_sees_neither_where_from_nor_a_cookie(door: Door, tmp_path: Path) -> None:

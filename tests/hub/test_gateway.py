@@ -16,7 +16,6 @@ from jupyterhub_agents.runtime.cli import find_cli
 from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.replies import say, use
 from tests.hub.people import Person, RunningHub, eventually, running_hub
-from tests.service.conftest import processes_of
 from tests.terminal.workspace import Terminal
 
 CANARY = "sk-ant-canary-7f3a9c51e0b84d26"
@@ -49,8 +48,7 @@ def ana(hub: RunningHub) -> Person:
 
 
 def workspace(hub: RunningHub) -> psutil.Process:
-    (process,) = processes_of(hub, "jupyterhub.singleuser")
-    return process
+    return hub.process("jupyterhub.singleuser")
 
 
 def start(person: Person, prompt: str) -> str:

@@ -37,12 +37,6 @@ def refusal(hub: RunningHub) -> str:
     return line
 
 
-def find(hub: RunningHub, word: str) -> psutil.Process:
-    """The process of the hub that has `word` in its command."""
-    (process,) = [process for process in hub.processes() if word in process.cmdline()]
-    return process
-
-
 def busy_workspace(person: Person) -> list[psutil.Process]:
     """A workspace with a kernel, a terminal and a daemon. Returns all processes of the hub."""
     person.spawn()
@@ -76,7 +70,7 @@ def test_stopping_leaves_no_process_and_no_port_behind(state: Path, sign: signal
 def test_a_killed_hub_takes_everything_along_and_says_so(state: Path) -> None:
     with running_hub(state) as hub:
         processes = busy_workspace(hub.person("ada"))
-        find(hub, "jupyterhub").kill()
+        hub.process("jupyterhub").kill()
         assert hub.launcher.wait(timeout=30) == 1
         assert all_ended(processes)
         assert "the hub ended by itself (signal SIGKILL)" in hub.said
@@ -94,7 +88,7 @@ def test_after_a_crash_of_everything_the_next_start_clears_up_and_works(state: P
     hub = launch(state).wait_until_ready()
     processes = busy_workspace(hub.person("ada"))
     hub.launcher.send_signal(signal.SIGSTOP)  # so that it cannot clear up in between
-    find(hub, "jupyterhub").kill()
+    hub.process("jupyterhub").kill()
     hub.launcher.kill()
     hub.stop()
     with running_hub(state) as again:
@@ -134,7 +128,7 @@ def test_it_says_where_to_sign_in_as_whom_and_that_the_model_is_a_demo(hub: Runn
 
 def test_no_secret_is_on_a_command_line_or_in_the_log(hub: RunningHub, ada: Person) -> None:
     ada.spawn()
-    key = find(hub, "jupyterhub_agents.testing.demo_model").environ()["JUPYTERHUB_AGENTS_DEMO_KEY"]
+    key = hub.process("jupyterhub_agents.testing.demo_model").environ()["JUPYTERHUB_AGENTS_DEMO_KEY"]
     secrets = [hub.user_password, hub.admin_password, key, ada.token]
     said = [" ".join(process.cmdline()) for process in hub.processes()] + [(hub.state / "hub.log").read_text()]
     assert not [secret for secret in secrets for text in said if secret in text]
@@ -190,8 +184,8 @@ def test_given_passwords_and_a_given_key_are_used_and_not_stored(state: Path) ->
             assert ada.sign_in(USER_PASSWORD).url.path == "/hub/home"
             assert admin.sign_in(ADMIN_PASSWORD).url.path == "/hub/home"
             ada.spawn()
-        given = find(hub, "jupyterhub.singleuser").environ()
-        service = find(hub, "jupyterhub_agents.service.app").environ()
+        given = hub.process("jupyterhub.singleuser").environ()
+        service = hub.process("jupyterhub_agents.service.app").environ()
         assert "a-key-of-the-site" not in service.values()
         assert Path(service["ANTHROPIC_API_KEY_FILE"]).read_text() == "a-key-of-the-site"
         assert service["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
@@ -208,7 +202,7 @@ def test_given_passwords_and_a_given_key_are_used_and_not_stored(state: Path) ->
 
 def test_without_a_key_a_workspace_gets_the_demo_model_and_its_notice(hub: RunningHub, ada: Person) -> None:
     ada.spawn()
-    given = find(hub, "jupyterhub.singleuser").environ()
+    given = hub.process("jupyterhub.singleuser").environ()
     assert given["ANTHROPIC_BASE_URL"].startswith("http://127.0.0.1:")
     assert "scripted demo model, not from an AI" in given["JUPYTERHUB_AGENTS_NOTICE"]
     assert Path(given["HOME"]) == ada.home

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-import psutil
 import pytest
 
 from jupyterhub_agents.client import AgentClient
@@ -151,18 +150,15 @@ def test_a_run_and_its_readers_outlast_a_part_that_restarts(
     assert ada.is_ready()
 
 
-def find(hub: RunningHub, word: str) -> psutil.Process:
-    (found,) = [process for process in hub.processes() if any(word in part for part in process.cmdline())]
-    return found
-
-
-@pytest.mark.parametrize(("part", "word"), [("proxy", "bin/configurable-http-proxy"), ("service", "service.app")])
+@pytest.mark.parametrize(
+    ("part", "word"), [("proxy", "configurable-http-proxy"), ("service", "jupyterhub_agents.service.app")]
+)
 def test_what_the_hub_of_one_machine_starts_it_starts_again_under_a_run(hub: RunningHub, part: str, word: str) -> None:
     bob = hub.person("bob").spawn()
     with work(bob, f"killed-{part}") as going:
         going.give("one")
         going.until("One is there.")
-        find(hub, word).kill()
+        hub.process(word).kill()
         going.give("two")
         going.until("Two is there.")
         going.give("three")

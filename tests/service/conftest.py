@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -28,19 +28,8 @@ def hub_with_service(
         yield hub
 
 
-def processes_of(hub: RunningHub, word: str) -> list[psutil.Process]:
-    """The hub's processes with `word` in their command. Some may end while this looks."""
-    found = []
-    for process in hub.processes():
-        with suppress(psutil.Error):
-            if word in process.cmdline():
-                found.append(process)
-    return found
-
-
 def service_process(hub: RunningHub) -> psutil.Process:
-    (process,) = processes_of(hub, "jupyterhub_agents.service.app")
-    return process
+    return hub.process("jupyterhub_agents.service.app")
 
 
 def service_url(hub: RunningHub) -> str:
@@ -50,7 +39,7 @@ def service_url(hub: RunningHub) -> str:
 
 def server_token(hub: RunningHub, person: Person) -> str:
     """The token that the hub gave the person's running workspace."""
-    for process in processes_of(hub, "jupyterhub.singleuser"):
+    for process in hub.processes_of("jupyterhub.singleuser"):
         environment = process.environ()
         if environment["JUPYTERHUB_USER"] == person.name:
             return str(environment["JUPYTERHUB_API_TOKEN"])

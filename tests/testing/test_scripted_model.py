@@ -74,7 +74,6 @@ def test_a_rate_limit_is_waited_for_as_long_as_it_says(converse: Converse) -> No
         pytest.param([fail(529), say("one two three")], id="overloaded"),
         pytest.param([say("one two three").broken(after_events=0)], id="broken-at-once"),
         pytest.param([say("one two three").broken(after_events=4)], id="broken-in-the-text"),
-        pytest.param([say("one two three").broken(after_events=4, error="overloaded_error")], id="error-event"),
         pytest.param([silent(0.1), say("one two three")], id="silent"),
     ],
 )
@@ -84,6 +83,13 @@ def test_trouble_is_retried_and_the_answer_is_whole(converse: Converse, script: 
     assert turn.texts == ["one two three"]
     assert len(turn.retries) == 1
     assert len(model.messages) == 2
+
+
+def test_after_an_error_in_the_stream_the_answer_is_asked_for_without_one(converse: Converse) -> None:
+    with ScriptedModel([say("one two three").broken(after_events=4, error="overloaded_error")]) as model:
+        (turn,) = converse(model, "Hello")
+    assert turn.texts == ["one two three"]
+    assert [request.body.get("stream", False) for request in model.messages] == [True, False]
 
 
 def test_a_call_in_a_broken_stream_runs_once(converse: Converse, folder: Path) -> None:

@@ -319,8 +319,9 @@ class _Messages(_Handler):
             if number == end:
                 if reply.broken_error:
                     self.write(sse(error_body(reply.broken_error, "This break is in the script.", self.request_id)))
-                    await self.flush()
-                self.cut()
+                    await self.finish()  # as the API does: the event is the stream's regular end
+                else:
+                    self.cut()
                 return
             if reply.pace_s and event["type"] == "content_block_delta":
                 await self.wait(reply.pace_s)
