@@ -66,6 +66,17 @@ class Server:
             assert time.monotonic() < deadline, f"{text} was not seen"
             time.sleep(0.05)
 
+    def waits(self, run_id: str, *, after: str | None = None, within: float = 40) -> str:
+        """Wait until a call of the run waits for a person, other than the one `after`; gives the approval's id."""
+        deadline = time.monotonic() + within
+        while True:
+            waiting = self.get(f"api/approvals?run={run_id}&waiting=true").json()["items"]
+            found = [approval["id"] for approval in waiting if approval["id"] != after]
+            if found:
+                return str(found[0])
+            assert time.monotonic() < deadline, self.run(run_id)
+            time.sleep(0.05)
+
     def kill(self) -> None:
         """As the kernel does when memory is short."""
         self.process.send_signal(signal.SIGKILL)

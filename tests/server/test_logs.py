@@ -93,3 +93,26 @@ def test_the_log_is_json_lines_where_that_is_set(start_server: StartServer) -> N
         assert ended["error"] == (run["error"] and run["error"]["code"])
         assert ended["seconds"] > 0
     assert any(record["logger"] == "ServerApp" for record in records)
+
+
+def test_the_log_tells_what_became_of_each_call_that_needed_a_person(start_server: StartServer) -> None:
+    command = use("Bash", {"command": f"echo {SECRETS['input']} > a"})
+    with start_server({"ask": [command, command, say("Done.")]}, "--AgentsApp.log_style=json") as server:
+        server.agent()
+        run = server.start(f"ask {SECRETS['prompt']}")["id"]
+        denied = server.waits(run)
+        said = {"decision": "deny", "message": SECRETS["answer"]}
+        assert server.post(f"api/approvals/{denied}/decide", said).status_code == 200
+        closed = server.waits(run, after=denied)
+        server.post(f"api/runs/{run}/cancel")
+    log = server.log.read_text()
+    is_silent(server, log)
+    records = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    told = [record for record in records if "approval_id" in record]
+    assert [(record["message"], record["approval_id"]) for record in told] == [
+        ("approval waiting", denied), ("approval decided", denied), ("approval waiting", closed),
+        ("approval closed", closed),
+    ]  # fmt: skip
+    assert {(record["run_id"], record["owner"], record["tool"]) for record in told} == {(run, "ana", "Bash")}
+    assert told[1]["decision"] == "deny"
+    assert told[1]["seconds"] > 0

@@ -19,6 +19,7 @@ from ..ids import Clock, new_id
 from ..models import Approval, Decision, EventType, RunStatus
 from ..store import MAX_PAGE, AgentStore
 from . import metrics
+from .lifecycle import tell_asked, tell_closed, tell_decided
 from .recorder import Recorder, without_half_characters
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Gate:
         self._holds[approval.id] = hold
         self.asked_at = time.monotonic()
         self._wait_for(approval)
+        tell_asked(approval)
         try:
             await self._recorder.add(EventType.APPROVAL, approval.model_dump(mode="json"))
             await self._record_status(RunStatus.WAITING)
@@ -180,6 +182,7 @@ class Gate:
         if self._waiting.pop(approval.id, None) is None:
             return
         metrics.WAITING_APPROVALS.dec()
+        tell_decided(self._recorder.run, approval)
         self._take_rules(approval)
         self._untold.append(approval)
         said = approval.model_dump(mode="json", include={"id", "decision", "message", "decided_by", "decided_at"})
@@ -255,8 +258,9 @@ class Gate:
         run = self._recorder.run
         await self._recorder.persist(lambda: self._store.close_approvals(run.owner, run.id, approval_id))
         for closed in [approval_id] if approval_id else list(self._waiting):
-            if self._waiting.pop(closed, None) is not None:
+            if (approval := self._waiting.pop(closed, None)) is not None:
                 metrics.WAITING_APPROVALS.dec()
+                tell_closed(approval)
                 await self._recorder.add(EventType.APPROVAL, {"id": closed, "closed": True})
         self.changed.set()
 

@@ -1,10 +1,11 @@
-"""What the log says of a run's way: queued, started, ended, with figures and without anybody's words."""
+"""What the log says of a run's way: queued, started, asked about, ended, with figures and without anybody's words."""
 
 from __future__ import annotations
 
 import logging
 
-from ..models import Agent, Run
+from ..models import Agent, Approval, Run
+from .logs import about
 from .metrics import model_label
 
 log = logging.getLogger(__name__)
@@ -40,3 +41,30 @@ def tell_ended(run: Run, before: Run) -> None:
             "events": run.last_seq,
         },
     )
+
+
+def tell_asked(approval: Approval) -> None:
+    log.info("approval waiting", extra={"approval_id": approval.id, "tool": _tool(approval)})
+
+
+def tell_decided(run: Run, approval: Approval) -> None:
+    """A person's request decides, which is about no run yet."""
+    seconds = None
+    if approval.decided_at is not None:
+        seconds = round((approval.decided_at - approval.created_at).total_seconds(), 3)
+    decision = approval.decision.value if approval.decision else None
+    with about(run):
+        log.info(
+            "approval decided",
+            extra={"approval_id": approval.id, "tool": _tool(approval), "decision": decision, "seconds": seconds},
+        )
+
+
+def tell_closed(approval: Approval) -> None:
+    """The call was withdrawn, or its run ended, before anybody decided."""
+    log.info("approval closed", extra={"approval_id": approval.id, "tool": _tool(approval)})
+
+
+def _tool(approval: Approval) -> str:
+    """Somebody named the tools of an MCP server."""
+    return "mcp" if approval.tool.startswith("mcp__") else approval.tool
