@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jupyterhub_agents.models import EventType, RunStatus
+from jupyterhub_agents.errors import InvalidInput
+from jupyterhub_agents.models import Event, EventType, RunStatus
+from jupyterhub_agents.store.sqlite import SQLiteStore
 from jupyterhub_agents.testing.replies import fail, say, think, use
 
 pytestmark = pytest.mark.anyio
@@ -156,3 +160,27 @@ async def test_a_message_of_many_megabytes_passes(workshop: Any) -> None:
         run = await bench.do("say much")
         assert run.status is RunStatus.SUCCEEDED
         assert len(run.result) == 3_000_000
+
+
+class Picky(SQLiteStore):
+    """Refuses, for good, events with a certain word."""
+
+    async def append_events(self, owner: str, run_id: str, events: Sequence[Event], changes: Any = None) -> None:
+        if any("unwelcome" in event.model_dump_json() for event in events):
+            raise InvalidInput("This word is not taken here.")
+        await super().append_events(owner, run_id, events, changes)
+
+
+async def test_a_run_whose_event_is_refused_for_good_ends_and_says_why(workshop: Any, tmp_path: Path) -> None:
+    ask = use("Bash", {"command": "echo asked > a"})
+    script = [say("unwelcome") + ask, say("welcome")]
+    async with workshop({"work": script, "after": [say("Back.")]}, store=Picky(tmp_path / "agents.db")) as bench:
+        await bench.agent()
+        run = await bench.do("work")
+        assert run.status is RunStatus.FAILED
+        assert "not taken here" in run.error.message
+        assert run == await bench.store.get_run(run.owner, run.id)
+        events = await bench.events(run)
+        assert [event.seq for event in events] == list(range(1, run.last_seq + 1))
+        assert events[-1].payload["status"] == "failed"
+        assert (await bench.do("after")).status is RunStatus.SUCCEEDED

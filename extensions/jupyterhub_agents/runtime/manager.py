@@ -533,6 +533,7 @@ class RunManager(LoggingConfigurable):
                     raise
                 await self._record_end_without_process(live)
             except AgentsError as error:
+                await live.recorder.start_over()
                 await live.gate.close()
                 await record_status(live.recorder, Outcome.failed(error.code, error.message), self._clock)
         except Exception as error:

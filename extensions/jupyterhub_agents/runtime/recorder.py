@@ -87,6 +87,20 @@ class Recorder:
         if self._failure is not None:
             raise self._failure
 
+    async def start_over(self) -> None:
+        """After the store refused for good: give up what it has not got, and go on after what it has."""
+        if self._failure is None:
+            return
+        run = self.run
+        stored = await self.persist(lambda: self._store.get_run(run.owner, run.id))
+        self._pending.clear()
+        self._changes = {}
+        self._seq = stored.last_seq
+        self._failure = None
+        self._feed.publish_run(stored)
+        self.newest_status = stored.status
+        self.start()
+
     async def _write(self) -> None:
         while True:
             await self._work.wait()
