@@ -11,6 +11,9 @@ WORKERS ?= 4
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 INSTALL := $(BIN)/python tools/install.py
+PANEL := extensions/labextension
+PANEL_SOURCES := $(shell find $(PANEL)/src $(PANEL)/style $(PANEL)/schema $(PANEL)/locale -type f) $(PANEL)/tools/words.mjs \
+	$(wildcard $(PANEL)/tsconfig*.json)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench lock clean
@@ -22,23 +25,24 @@ INSTALL := $(BIN)/python tools/install.py
 help:
 	@echo 'make run     start a hub here and say where to sign in   (PORT=8000 STATE=.local)'
 	@echo 'make test    run the tests            (ARGS="tests/hub -k culler" WORKERS=0 one after the other)'
-	@echo 'make check   ruff and mypy'
+	@echo 'make check   ruff and mypy; tsc, eslint, prettier and jest for the panel'
 	@echo 'make bench   measure, print a table, write benchmarks/results.json'
 	@echo 'make lock    pin the newest versions that fit, in requirements/ and tools/'
 	@echo 'make clean   remove what the commands above installed; your state folder stays'
 	@echo
 	@echo 'PYTHON=/path/to/python3.12 chooses the Python (3.11 to 3.13) of the first use.'
 
-run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/terminal
+run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/panel $(STAMPS)/terminal
 	@exec $(BIN)/python -m hub_config.launch --port '$(PORT)' --state '$(STATE)'
 
-test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/terminal
+test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/panel $(STAMPS)/terminal
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(STAMPS)/test $(STAMPS)/project
+check: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/panel-tools
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(PANEL) --silent run check
 
 bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
@@ -50,6 +54,7 @@ lock: $(STAMPS)/lock $(STAMPS)/run $(STAMPS)/project
 clean:
 	@if [ -f '$(VENV)/.made-by-make' ]; then rm -rf '$(VENV)'; fi
 	@rm -rf tools/proxy/node_modules tools/pages/node_modules extensions/jupyterhub_agents/service/pages/static/vendor
+	@rm -rf $(PANEL)/node_modules $(PANEL)/lib extensions/jupyterhub_agents/labextension extensions/jupyterhub_agents/locale
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache
 
@@ -76,4 +81,12 @@ $(STAMPS)/proxy: tools/proxy/package.json tools/proxy/package-lock.json $(STAMPS
 
 $(STAMPS)/pages: tools/pages/package.json tools/pages/package-lock.json $(STAMPS)/venv
 	@$(INSTALL) pages
+	@touch $@
+
+$(STAMPS)/panel-tools: $(PANEL)/package.json $(PANEL)/package-lock.json $(STAMPS)/venv
+	@$(INSTALL) panel-tools
+	@touch $@
+
+$(STAMPS)/panel: $(PANEL_SOURCES) $(STAMPS)/panel-tools $(STAMPS)/venv
+	@$(INSTALL) panel
 	@touch $@

@@ -4,7 +4,9 @@
     python tools/install.py project       this checkout, editable
     python tools/install.py proxy         configurable-http-proxy
     python tools/install.py pages         Chart.js, which draws the charts of the service's pages
-    python tools/install.py npm-lock      pin the newest dependencies of these two again
+    python tools/install.py panel-tools   what the JupyterLab panel is built and checked with
+    python tools/install.py panel         the JupyterLab panel: build it, and have JupyterLab find it here
+    python tools/install.py npm-lock      pin the newest dependencies of these three again
     python tools/install.py terminal      ttyd and tmux, where this machine lets us; nothing else needs them
 
 Runs in the virtual environment, on the standard library until `project` is installed. What the tools say goes
@@ -26,6 +28,9 @@ _PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "
 _STEP = 25
 PROXY = Path("tools/proxy").resolve()
 PAGES = Path("tools/pages").resolve()
+PANEL = Path("extensions/labextension").resolve()
+PANEL_BUILT = Path("extensions/jupyterhub_agents/labextension").resolve()
+PANEL_FOUND = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "@jupyterhub-agents" / "labextension"
 VENDOR = Path("extensions/jupyterhub_agents/service/pages/static/vendor").resolve()
 
 
@@ -37,7 +42,7 @@ def main(what: str, *names: str) -> None:
     if what == "python":
         install_packages(Path(names[0]))
     elif what == "project":
-        run([*_PIP, "--no-deps", "--no-build-isolation", "--no-index", "--editable", "."])
+        install_project()
     elif what == "proxy":
         say("Installing configurable-http-proxy ...")
         npm(PROXY, "ci", "--ignore-scripts")
@@ -47,14 +52,45 @@ def main(what: str, *names: str) -> None:
         VENDOR.mkdir(exist_ok=True)
         for name in ("dist/chart.umd.min.js", "LICENSE.md"):
             shutil.copy(PAGES / "node_modules" / "chart.js" / name, VENDOR)
+    elif what == "panel-tools":
+        say("Installing what the JupyterLab panel is built with (the first time this takes a minute or two) ...")
+        npm(PANEL, "ci", "--ignore-scripts")
+    elif what == "panel":
+        say("Building the JupyterLab panel ...")
+        npm(PANEL, "run", "build")
+        link_panel()
     elif what == "npm-lock":
-        for folder in (PROXY, PAGES):
+        for folder in (PROXY, PAGES, PANEL):
             (folder / "package-lock.json").unlink(missing_ok=True)
             npm(folder, "install", "--package-lock-only", "--ignore-scripts")
     elif what == "terminal":
         terminal()
     else:
         raise CannotInstall(f"{what!r} is nothing that can be installed here.")
+
+
+def install_project() -> None:
+    """This checkout, editable. A wheel has the panel's files; here JupyterLab is led to where they are built, by a link
+    that pip must not write or delete through."""
+    remove(PANEL_FOUND)
+    PANEL_BUILT.mkdir(exist_ok=True)
+    later = os.environ | {"HATCH_JUPYTER_BUILDER_SKIP_NPM": "1"}
+    run([*_PIP, "--no-deps", "--no-build-isolation", "--no-index", "--editable", "."], environment=later)
+    link_panel()
+
+
+def link_panel() -> None:
+    """Have JupyterLab find the panel as it is built in this checkout."""
+    remove(PANEL_FOUND)
+    PANEL_FOUND.parent.mkdir(parents=True, exist_ok=True)
+    PANEL_FOUND.symlink_to(PANEL_BUILT, target_is_directory=True)
+
+
+def remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def install_packages(lock: Path) -> None:

@@ -1,0 +1,41 @@
+/** The nouns of the API, from the server's own OpenAPI document (`openapi.ts`, made by `tools/types.sh`). */
+
+import type { components } from './openapi';
+
+type Schemas = components['schemas'];
+
+/** An answer has every field: what has a default may only be left out in a request. */
+type Whole<T> = T extends (infer Item)[]
+  ? Whole<Item>[]
+  : T extends object
+    ? { [Key in keyof T]-?: Whole<Exclude<T[Key], undefined>> }
+    : T;
+
+export type Agent = Whole<Schemas['Agent']>;
+export type AgentCreate = Schemas['AgentCreate'];
+/** The fields to change, with the revision that was seen. */
+export type AgentUpdate = { revision: number } & Partial<Schemas['AgentSpec']>;
+export type Comparison = Whole<Schemas['Comparison']>;
+export type Run = Whole<Schemas['Run']>;
+export type RunStatus = Schemas['RunStatus'];
+export type RunCreate = Schemas['RunCreate'];
+export type RunEvent = Whole<Schemas['Event']>;
+export type Delta = Whole<Schemas['Delta']>;
+export type Approval = Whole<Schemas['Approval']>;
+export type ApprovalDecision = Schemas['ApprovalDecision'];
+export type Health = Whole<Schemas['Health']>;
+export type ConversationMessage = Schemas['Message'];
+export type ConversationAnswer = Whole<Schemas['Answer']>;
+
+/** A part of a list, and the cursor of the part after it. */
+export interface IPage<T> {
+  items: T[];
+  next: string | null;
+}
+
+const FINAL: ReadonlySet<RunStatus> = new Set(['succeeded', 'failed', 'cancelled', 'interrupted']);
+
+/** Whether nothing more happens to a run by itself. */
+export function isFinal(status: RunStatus): boolean {
+  return FINAL.has(status);
+}

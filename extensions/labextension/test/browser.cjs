@@ -1,0 +1,11 @@
+// What jsdom lacks of a browser and JupyterLab's packages look for when they are loaded.
+const { TextDecoder, TextEncoder } = require('node:util');
+const node = globalThis;
+Object.assign(node, { TextDecoder, TextEncoder });
+node.DragEvent ??= class DragEvent {};
+node.ResizeObserver ??= class ResizeObserver {
+  observe() {}
+  unobserve() {}
+  disconnect() {}
+};
+node.matchMedia ??= () => ({ matches: false, addEventListener() {}, removeEventListener() {} });
