@@ -18,7 +18,9 @@ const modules = [
 ];
 
 export default {
-  testEnvironment: 'jsdom',
+  testEnvironment: '<rootDir>/test/environment.cjs',
+  testEnvironmentOptions: { customExportConditions: ['node', 'require', 'default'] },
+  testTimeout: 20_000,
   testMatch: ['<rootDir>/test/**/*.spec.ts?(x)'],
   transform: {
     '\\.m?[jt]sx?$': [

@@ -132,6 +132,8 @@ export class RunFeed implements IDisposable {
         this._take(JSON.parse(String(message.data)) as FeedItem);
       }
     };
+    // Says nothing that the end of the connection does not say too.
+    socket.onerror = () => undefined;
     socket.onclose = () => {
       if (socket === this._socket) {
         void this._onLost();

@@ -54,7 +54,8 @@ export async function request<T>(
   { method = 'GET', query = {}, body, accept, signal }: IRequest = {}
 ): Promise<T> {
   const url = URLExt.join(settings.baseUrl, path) + queryString(query);
-  const init: RequestInit = { method, cache: 'no-store' };
+  // JupyterLab adds the time to the address of what is `no-store`, and the server refuses what it does not know.
+  const init: RequestInit = { method, cache: 'no-cache' };
   if (signal) {
     init.signal = signal;
   }

@@ -1,0 +1,117 @@
+"""JupyterLab with the Agents panel, in a real browser, before a real hub, with a model that answers by script.
+
+    SCRIPT = {"count": [say("one two three").paced(0.1)]}     # in the module; see ScriptedModel
+
+    def test_something(ada, lab):
+        agent = make_agent(ada, name="Counter")        # by the API
+        lab.get_by_role("button", name="Run Counter").click()
+
+The hub, the person and the page are one module's; `SCRIPT` of the module is what the model says. `lab` is the same
+page for all tests of a module: each closes what it opened (`close_documents`), or asks for a page with `open_lab`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from jupyterhub_agents.testing import ScriptedModel
+from tests.browser.conftest import sign_in
+from tests.hub.people import Person, RunningHub, running_hub
+
+READY_MS = 60_000
+"""A JupyterLab that starts on a busy machine."""
+
+OpenLab = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def model(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
+    """Says what the module's SCRIPT has."""
+    with ScriptedModel(getattr(request.module, "SCRIPT", ())) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, model: ScriptedModel) -> Iterator[RunningHub]:
+    with running_hub(tmp_path_factory.mktemp("panel") / "state", environment=model.env()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ada(hub: RunningHub) -> Person:
+    """Whose workspace runs."""
+    return hub.person("ada").spawn()
+
+
+@pytest.fixture(scope="module")
+def open_lab(hub: RunningHub, browser: Browser, ada: Person) -> Iterator[OpenLab]:
+    """Opens JupyterLab as Ada, in a browser of its own, with the panel shown: `open_lab(locale=..., color_scheme=...)`.
+    `path` is the page below her workspace."""
+    contexts = []
+
+    def open_(path: str = "lab?reset", **wishes: Any) -> Page:
+        size = {"width": 1280, "height": 860}
+        context = browser.new_context(base_url=hub.url, **{"viewport": size, "locale": "en-US", **wishes})
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"/hub/login?next=/user/ada/{path.replace('?', '%3F')}")
+        sign_in(page, hub, "ada")
+        try:
+            show_panel(page)
+        except Exception:
+            page.screenshot(path="/tmp/x/panel-fail.png"); print(page.url)
+            raise
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def lab(open_lab: OpenLab) -> Page:
+    return open_lab()
+
+
+def show_panel(page: Page) -> None:
+    """Wait for JupyterLab, and open the panel unless it is."""
+    tab = page.locator('.jp-SideBar [data-id="jp-agents-sidebar"]')
+    tab.wait_for(timeout=READY_MS)
+    page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=READY_MS)
+    panel = page.locator("#jp-agents-sidebar")
+    if not panel.is_visible():
+        tab.click()
+    expect(panel).to_be_visible()
+
+
+def run_command(page: Page, command: str, **arguments: Any) -> None:
+    """Run a command of JupyterLab's by its id, and wait for its end. Keys and clicks are better where there are any."""
+    page.evaluate(
+        "([command, args]) => window.jupyterapp.commands.execute(command, args).then(() => null)",
+        [command, arguments],
+    )
+
+
+def close_documents(page: Page) -> None:
+    """Close all that is open in the main area."""
+    run_command(page, "application:close-all")
+
+
+def make_agent(person: Person, name: str, **fields: Any) -> dict[str, Any]:
+    """An agent, made by the API."""
+    answer = person.workspace.post("api/agents", json={"name": name, **fields})
+    assert answer.status_code == 201, answer.text
+    agent: dict[str, Any] = answer.json()
+    return agent
+
+
+def start_run(person: Person, agent_id: str, prompt: str) -> str:
+    """The id of a run, started by the API."""
+    answer = person.workspace.post(f"api/agents/{agent_id}/runs", json={"prompt": prompt})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
