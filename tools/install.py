@@ -6,6 +6,7 @@
     python tools/install.py pages         Chart.js, which draws the charts of the service's pages
     python tools/install.py panel-tools   what the JupyterLab panel is built and checked with
     python tools/install.py panel         the JupyterLab panel: build it, and have JupyterLab find it here
+    python tools/install.py panel-types   the panel's types anew, from the server's OpenAPI document
     python tools/install.py npm-lock      pin the newest dependencies of these three again
     python tools/install.py terminal      ttyd and tmux, where this machine lets us; nothing else needs them
 
@@ -15,11 +16,13 @@ to `install.log` in the environment; its end is shown when one fails.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -59,6 +62,8 @@ def main(what: str, *names: str) -> None:
         say("Building the JupyterLab panel ...")
         npm(PANEL, "run", "build")
         link_panel()
+    elif what == "panel-types":
+        panel_types()
     elif what == "npm-lock":
         for folder in (PROXY, PAGES, PANEL):
             (folder / "package-lock.json").unlink(missing_ok=True)
@@ -84,6 +89,18 @@ def link_panel() -> None:
     remove(PANEL_FOUND)
     PANEL_FOUND.parent.mkdir(parents=True, exist_ok=True)
     PANEL_FOUND.symlink_to(PANEL_BUILT, target_is_directory=True)
+
+
+def panel_types(into: Path = PANEL / "src" / "openapi.ts") -> None:
+    """What the panel knows of the server's answers, from the document that the tests hold the server to."""
+    from hub_config.node import find_node
+    from jupyterhub_agents.server.openapi import document
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "openapi.json"
+        source.write_text(json.dumps(document("/")))
+        program = PANEL / "node_modules" / "openapi-typescript" / "bin" / "cli.js"
+        run([find_node(), str(program), str(source), "--output", str(into), "--default-non-nullable=false"])
 
 
 def remove(path: Path) -> None:

@@ -1,4 +1,4 @@
-/** The nouns of the API, from the server's own OpenAPI document (`openapi.ts`, made by `tools/types.sh`). */
+/** The nouns of the API, from the server's own OpenAPI document (`openapi.ts`, made by `python tools/install.py panel-types`). */
 
 import type { components } from './openapi';
 

@@ -64,7 +64,8 @@ def open_lab(hub: RunningHub, browser: Browser, ada: Person) -> Iterator[OpenLab
         try:
             show_panel(page)
         except Exception:
-            page.screenshot(path="/tmp/x/panel-fail.png"); print(page.url)
+            page.screenshot(path="/tmp/x/panel-fail.png")
+            print(page.url)
             raise
         return page
 
