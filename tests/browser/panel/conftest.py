@@ -25,6 +25,13 @@ from tests.hub.people import Person, RunningHub, running_hub
 READY_MS = 60_000
 """A JupyterLab that starts on a busy machine."""
 
+CONFIG = """
+from hub_config import configure
+configure(c)
+c.Spawner.args = [*c.Spawner.get("args", []), "--LabApp.expose_app_in_browser=True"]
+"""
+"""`window.jupyterapp` is there: the tests know by it when JupyterLab is ready, and run commands."""
+
 OpenLab = Callable[..., Page]
 
 
@@ -37,7 +44,10 @@ def model(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory, model: ScriptedModel) -> Iterator[RunningHub]:
-    with running_hub(tmp_path_factory.mktemp("panel") / "state", environment=model.env()) as running:
+    folder = tmp_path_factory.mktemp("panel")
+    config = folder / "jupyterhub_config.py"
+    config.write_text(CONFIG)
+    with running_hub(folder / "state", config=config, environment=model.env()) as running:
         yield running
 
 
@@ -61,12 +71,7 @@ def open_lab(hub: RunningHub, browser: Browser, ada: Person) -> Iterator[OpenLab
         page = context.new_page()
         page.goto(f"/hub/login?next=/user/ada/{path.replace('?', '%3F')}")
         sign_in(page, hub, "ada")
-        try:
-            show_panel(page)
-        except Exception:
-            page.screenshot(path="/tmp/x/panel-fail.png")
-            print(page.url)
-            raise
+        show_panel(page)
         return page
 
     yield open_
@@ -80,14 +85,12 @@ def lab(open_lab: OpenLab) -> Page:
 
 
 def show_panel(page: Page) -> None:
-    """Wait for JupyterLab, and open the panel unless it is."""
-    tab = page.locator('.jp-SideBar [data-id="jp-agents-sidebar"]')
-    tab.wait_for(timeout=READY_MS)
-    page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=READY_MS)
-    panel = page.locator("#jp-agents-sidebar")
-    if not panel.is_visible():
-        tab.click()
-    expect(panel).to_be_visible()
+    """Wait for JupyterLab, and open the panel."""
+    ready = "() => window.jupyterapp?.commands.hasCommand('agents:show-panel')"
+    page.wait_for_function(ready, timeout=READY_MS)
+    page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+    run_command(page, "agents:show-panel")
+    expect(page.locator("#jp-agents-sidebar")).to_be_visible()
 
 
 def run_command(page: Page, command: str, **arguments: Any) -> None:
