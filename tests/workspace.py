@@ -50,7 +50,7 @@ class Server:
     def run(self, run_id: str) -> dict[str, Any]:
         return dict(self.get(f"api/runs/{run_id}").json())
 
-    def until(self, run_id: str, *statuses: str, within: float = 40) -> dict[str, Any]:
+    def until(self, run_id: str, *statuses: str, within: float = 60) -> dict[str, Any]:
         deadline = time.monotonic() + within
         while (run := self.run(run_id))["status"] not in statuses:
             assert time.monotonic() < deadline, run
@@ -60,13 +60,13 @@ class Server:
     def finish(self, run_id: str) -> dict[str, Any]:
         return self.until(run_id, "succeeded", "failed", "cancelled", "interrupted")
 
-    def seen(self, run_id: str, text: str, within: float = 20) -> None:
+    def seen(self, run_id: str, text: str, within: float = 60) -> None:
         deadline = time.monotonic() + within
         while text not in self.get(f"api/runs/{run_id}/events").text:
             assert time.monotonic() < deadline, f"{text} was not seen"
             time.sleep(0.05)
 
-    def waits(self, run_id: str, *, after: str | None = None, within: float = 40) -> str:
+    def waits(self, run_id: str, *, after: str | None = None, within: float = 60) -> str:
         """Wait until a call of the run waits for a person, other than the one `after`; gives the approval's id."""
         deadline = time.monotonic() + within
         while True:

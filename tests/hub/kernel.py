@@ -55,7 +55,7 @@ class Kernel:
         )  # fmt: skip
         return message_id
 
-    def execute(self, code: str, *, within: float = 30) -> str:
+    def execute(self, code: str, *, within: float = 60) -> str:
         """Execute `code` to its end. Returns what it printed; fails when it raised."""
         message_id = self.begin(code)
         printed = ""

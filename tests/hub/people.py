@@ -121,7 +121,7 @@ class Person:
         assert answer.status_code in (202, 204), answer.text
         eventually(
             lambda: "" not in self.api("GET", f"users/{self.name}").json().get("servers", {}),
-            within=30, what=f"{self.name}'s workspace has stopped",
+            within=60, what=f"{self.name}'s workspace has stopped",
         )  # fmt: skip
 
     def api(self, method: str, path: str, **more: object) -> httpx.Response:

@@ -103,7 +103,7 @@ class StandingHub:
         """Send a part a signal, and wait for its end."""
         process = self._running.pop(part)
         process.send_signal(sign)
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
     def person(self, name: str) -> Person:
         person = Person(self, name)  # type: ignore[arg-type]  # it has what a Person needs
@@ -118,7 +118,7 @@ class StandingHub:
             process.terminate()
         processes.stop(processes.marked(LAUNCH_MARK, str(self.state)))
         for process in self._running.values():
-            process.wait(timeout=30)
+            process.wait(timeout=60)
 
     def processes(self) -> list[psutil.Process]:
         return list(processes.marked(LAUNCH_MARK, str(self.state)))

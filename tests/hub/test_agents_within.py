@@ -35,7 +35,7 @@ def test_a_newcomer_says_what_agent_they_want_in_the_browser(hub: RunningHub) ->
 def test_a_program_of_the_workspace_uses_agents_and_finds_no_token(hub: RunningHub) -> None:
     eve = hub.person("eve").spawn()
     door = eve.home / ".local" / "share" / "jupyterhub-agents" / "door"
-    eventually(door.exists, within=20, what="the door")
+    eventually(door.exists, within=60, what="the door")
     assert eve.workspace.post("api/agents", json={"name": "Walker"}).status_code == 201
     listed = subprocess.run(
         [sys.executable, "-m", "jupyterhub_agents.client", "list", "--json"],

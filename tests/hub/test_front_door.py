@@ -141,7 +141,7 @@ def test_a_conversation_is_held_in_requests_and_over_a_websocket(door: Door) -> 
 def test_approvals_are_listed_and_decided_and_runs_cancelled_and_resumed(door: Door) -> None:
     run = door.start("helper", "ask first")
     (waiting,) = eventually(
-        lambda: door.get(f"api/approvals?run={run['id']}&waiting=true")["items"], within=30, what="it asks"
+        lambda: door.get(f"api/approvals?run={run['id']}&waiting=true")["items"], within=60, what="it asks"
     )
     assert door.post(f"api/approvals/{waiting['id']}/decide", decision="once").status_code == 200
     *_, (kind, ended, _) = door.stream("GET", f"api/runs/{run['id']}/events")
@@ -149,7 +149,7 @@ def test_approvals_are_listed_and_decided_and_runs_cancelled_and_resumed(door: D
 
     door.http.patch("api/agents/helper", json={"revision": 1, "tools": ["Bash(*)"]})
     run = door.start("helper", "endless")
-    eventually(lambda: "time.sleep" in door.http.get(f"api/runs/{run['id']}/events").text, within=30, what="it works")
+    eventually(lambda: "time.sleep" in door.http.get(f"api/runs/{run['id']}/events").text, within=60, what="it works")
     assert door.post(f"api/runs/{run['id']}/cancel").status_code == 202
     *_, (_, ended, _) = door.stream("GET", f"api/runs/{run['id']}/events")
     assert ended["status"] == "cancelled"

@@ -31,7 +31,7 @@ def state(tmp_path: Path) -> Path:
 
 def refusal(hub: RunningHub) -> str:
     """The one line that is all that a start says which cannot work."""
-    assert hub.launcher.wait(timeout=30) == 1, hub.said
+    assert hub.launcher.wait(timeout=60) == 1, hub.said
     (line,) = hub.said.splitlines()
     assert line.startswith("jupyterhub-agents: ")
     return line
@@ -71,7 +71,7 @@ def test_a_killed_hub_takes_everything_along_and_says_so(state: Path) -> None:
     with running_hub(state) as hub:
         processes = busy_workspace(hub.person("ada"))
         hub.process("jupyterhub").kill()
-        assert hub.launcher.wait(timeout=30) == 1
+        assert hub.launcher.wait(timeout=60) == 1
         assert all_ended(processes)
         assert "the hub ended by itself (signal SIGKILL)" in hub.said
 
@@ -81,7 +81,7 @@ def test_when_the_launcher_is_killed_the_hub_stops_by_itself(state: Path) -> Non
     processes = hub.processes()
     hub.launcher.kill()
     hub.stop()
-    eventually(lambda: all_ended(processes), within=30, what="the hub has stopped after its launcher")
+    eventually(lambda: all_ended(processes), within=60, what="the hub has stopped after its launcher")
 
 
 def test_after_a_crash_of_everything_the_next_start_clears_up_and_works(state: Path) -> None:
@@ -92,7 +92,7 @@ def test_after_a_crash_of_everything_the_next_start_clears_up_and_works(state: P
     hub.launcher.kill()
     hub.stop()
     with running_hub(state) as again:
-        eventually(lambda: all_ended(processes), within=10, what="what the crash left is gone")
+        eventually(lambda: all_ended(processes), within=60, what="what the crash left is gone")
         assert again.person("ada").spawn().workspace.get("api/contents/").status_code == 200
 
 

@@ -107,7 +107,7 @@ def test_the_whole_job_from_signing_in_to_finding_it_all_again(ana: Person, mode
     # Restart the workspace in the middle of another run.
     broken = start(ana, "walker", "work for long")
     eventually(
-        lambda: "time.sleep" in ana.workspace.get(f"api/runs/{broken['id']}/events").text, within=30, what="it works"
+        lambda: "time.sleep" in ana.workspace.get(f"api/runs/{broken['id']}/events").text, within=60, what="it works"
     )
     ana.stop()
     ana.spawn()
@@ -191,7 +191,7 @@ def command_of(process: psutil.Process) -> str:
 def test_the_key_is_in_no_log_of_the_hub_and_the_hubs_token_in_no_cli(hub: RunningHub, ana: Person) -> None:
     run = start(ana, "walker", "work for long")
     eventually(
-        lambda: "time.sleep" in ana.workspace.get(f"api/runs/{run['id']}/events").text, within=30, what="it works"
+        lambda: "time.sleep" in ana.workspace.get(f"api/runs/{run['id']}/events").text, within=60, what="it works"
     )
     tokens = {
         value

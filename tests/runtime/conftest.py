@@ -33,7 +33,7 @@ def below() -> Iterator[Family]:
     """Tells the processes that the test started. It must leave none."""
     family = Family()
     yield family
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while left := family():
         if time.monotonic() > deadline:
             pytest.fail(f"left behind: {left}")
@@ -54,7 +54,7 @@ class Bench:
     async def start(self, prompt: str, agent: str = "helper", **fields: Any) -> Run:
         return await self.manager.start(agent, RunCreate(prompt=prompt, **fields))
 
-    async def finish(self, run: Run, within: float = 40) -> Run:
+    async def finish(self, run: Run, within: float = 60) -> Run:
         async with asyncio.timeout(within):
             async for _ in self.manager.follow(run.id):
                 pass
@@ -66,7 +66,7 @@ class Bench:
     async def events(self, run: Run) -> list[Event]:
         return await self.store.list_events(OWNER, run.id, limit=1000)
 
-    async def until(self, what: Callable[[], Awaitable[bool]], within: float = 20) -> None:
+    async def until(self, what: Callable[[], Awaitable[bool]], within: float = 60) -> None:
         async with asyncio.timeout(within):
             while not await what():
                 await asyncio.sleep(0.02)
@@ -80,7 +80,7 @@ class Bench:
 
         await self.until(there)
 
-    async def seen(self, run: Run, text: str, within: float = 20) -> None:
+    async def seen(self, run: Run, text: str, within: float = 60) -> None:
         """Wait until an event of the run holds `text`."""
 
         async def there() -> bool:

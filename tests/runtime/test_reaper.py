@@ -60,13 +60,13 @@ def command(pid_file: Path, then: str) -> list[str]:
 
 def test_it_answers_with_the_programs_output_and_status(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-IS", str(REAPER), "sh", "-c", "cat; exit 7"], input=b"words", capture_output=True, timeout=20
+        [sys.executable, "-IS", str(REAPER), "sh", "-c", "cat; exit 7"], input=b"words", capture_output=True, timeout=60
     )
     assert (done.stdout, done.returncode) == (b"words", 7)
 
 
 def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-IS", str(REAPER), "/no/such"], capture_output=True, timeout=20)
+    done = subprocess.run([sys.executable, "-IS", str(REAPER), "/no/such"], capture_output=True, timeout=60)
     assert done.returncode == 127
     assert b"/no/such" in done.stderr
 
@@ -117,7 +117,7 @@ def test_hidden_variables_reach_neither_the_program_nor_the_reaper(tmp_path: Pat
     program.write_text("#!/bin/sh\nenv\ntr '\\0' '\\n' < /proc/$PPID/environ\n")
     program.chmod(0o755)
     environ |= cli_environment({"MINE": "set"}, cli=program, grace_s=1, environ=environ)
-    done = subprocess.run([str(LAUNCHER)], env=environ, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([str(LAUNCHER)], env=environ, capture_output=True, text=True, timeout=60)
     own, _, _ = done.stdout.partition("JUPYTERHUB_AGENTS_REAPER")
     assert "PLAIN=yes" in own
     assert "MINE=set" in own

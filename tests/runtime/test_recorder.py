@@ -58,7 +58,7 @@ async def test_a_locked_database_delays_events_and_loses_none(tmp_path: Path) ->
             for n in range(1, 50):
                 await recorder.add(EventType.MESSAGE, {"n": n})
                 recorder.delta(Delta(run_id=feed.run.id, kind="text", message_id="m", block=0, text=str(n)))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not trouble:
                     await asyncio.sleep(0.05)
             assert str(tmp_path / "agents.db") in trouble[0]
@@ -67,7 +67,7 @@ async def test_a_locked_database_delays_events_and_loses_none(tmp_path: Path) ->
         finally:
             other.execute("ROLLBACK")
             other.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await recorder.drain()
         assert trouble[-1] == ""
         feed.end()

@@ -187,7 +187,7 @@ def test_what_is_wrong_is_said_over_a_websocket_too(server: Server) -> None:
             assert (told["type"], told["data"]["code"]) == ("error", code), sent
             assert set(told["data"]) == {"code", "message", "reason"}
         ws.send(json.dumps({"message": "speak slowly"}))
-        first = json.loads(ws.recv(timeout=30))
+        first = json.loads(ws.recv(timeout=60))
         ws.send(json.dumps({"message": "hello"}))
         seen = [first, *items(ws)]
         assert seen[-1]["data"]["code"] == "conflict"
@@ -253,12 +253,12 @@ def test_a_turn_goes_on_when_the_one_who_asked_leaves(server: Server) -> None:
     assert "word59" in answer["text"]
     with socket(server) as ws:
         ws.send(json.dumps({"message": "speak slowly", "conversationId": run}))
-        second = json.loads(ws.recv(timeout=30))["data"]["id"]
+        second = json.loads(ws.recv(timeout=60))["data"]["id"]
     assert server.finish(second)["status"] == "succeeded"
 
 
 def the_new_run(server: Server, before: set[str]) -> str:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (new := {run["id"] for run in server.get("api/runs").json()["items"]} - before):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -32,7 +32,7 @@ def ask(url: str, call: Callable[[RemoteStore], Awaitable[T]]) -> T:
 
 
 def until_sent(server: Server) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 60
     while waiting(server):
         assert time.monotonic() < deadline, server.get("api/agents-health").json()
         time.sleep(0.1)
@@ -82,7 +82,7 @@ def test_a_run_goes_on_while_the_service_is_away_and_the_person_is_told(
             service.kill()
             run = server.finish(server.start("hello")["id"])
             assert run["result"] == "Good day."
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + 60
             while not (notes := server.get("api/agents-health").json()["notes"]):
                 assert time.monotonic() < deadline
                 time.sleep(0.1)

@@ -28,7 +28,7 @@ def text(name: str, instructions: str, *fields: str) -> str:
     return "---\n" + "".join(f"{line}\n" for line in lines) + f"---\n\n{instructions}\n"
 
 
-def until(look: Callable[[], Any], within: float = 30) -> Any:
+def until(look: Callable[[], Any], within: float = 60) -> Any:
     """What `look` gives, once that is true."""
     deadline = time.monotonic() + within
     while not (found := look()):

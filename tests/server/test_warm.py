@@ -33,7 +33,7 @@ def figure(server: Server, name: str) -> float:
     return 0
 
 
-def until(what: Callable[[], bool], within: float = 20) -> None:
+def until(what: Callable[[], bool], within: float = 60) -> None:
     deadline = time.monotonic() + within
     while not what():
         assert time.monotonic() < deadline

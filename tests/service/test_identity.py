@@ -22,7 +22,7 @@ from tests.service.conftest import ORGANISATION_KEY, hub_with_service, server_to
 from tests.service.wire import RawUpstream
 
 CACHE_S = 2
-SOON_S = 15.0
+SOON_S = 30.0
 """What is remembered for CACHE_S seconds has surely been forgotten by then, also on a busy machine."""
 
 
@@ -219,7 +219,7 @@ def lonely_service(folder: Path, hub_url: str) -> Iterator[httpx.Client]:
     try:
         address = command[-1].partition("=")[2]
         with httpx.Client(base_url=f"{address}/services/agents/", trust_env=False, timeout=30) as client:
-            eventually(lambda: answers(client), within=40, what="the service answers")
+            eventually(lambda: answers(client), within=60, what="the service answers")
             yield client
     finally:
         process.terminate()

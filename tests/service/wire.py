@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @dataclass

@@ -61,7 +61,7 @@ class Emulator:
         for process in java:
             process.suspend()
         # The signal is on its way to each of its threads; until all have it, one may still answer.
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while any(process.status() != psutil.STATUS_STOPPED for process in java):
             assert time.monotonic() < deadline
             time.sleep(0.005)

@@ -159,7 +159,7 @@ async def test_a_workspace_killed_while_the_service_is_away_loses_nothing_that_i
             shown = [process.stdout.readline() for _ in range(lines)]
         finally:
             process.kill()
-            rest, _ = process.communicate(timeout=30)
+            rest, _ = process.communicate(timeout=60)
         return {run: int(last) for run, last in (line.split() for line in (*shown, *rest.splitlines()))}
 
     shown = await asyncio.to_thread(written_before_kill, 60)

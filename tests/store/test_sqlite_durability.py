@@ -28,7 +28,7 @@ def acknowledged_before_kill(path: Path, acknowledgements: int) -> dict[str, int
         lines = [process.stdout.readline() for _ in range(acknowledgements)]
     finally:
         process.kill()
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=60)
     return {run_id: int(last) for run_id, last in (line.split() for line in (*lines, *rest.splitlines()))}
 
 

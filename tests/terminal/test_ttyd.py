@@ -146,7 +146,7 @@ def test_without_apt_the_ways_that_need_it_say_so(tmp_path: Path, monkeypatch: p
 def test_the_command_says_what_to_do_and_fails(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "jupyterhub_agents.server.ttyd", "find", "--into", str(tmp_path)]
     done = subprocess.run(
-        command, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True, timeout=30, check=False
+        command, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
     assert "There is no ttyd on PATH" in done.stderr

@@ -35,7 +35,7 @@ ESCAPES = re.compile(
 )
 
 
-def until(what: str, look: Callable[[], T], limit_s: float = 20) -> T:
+def until(what: str, look: Callable[[], T], limit_s: float = 60) -> T:
     """What `look` finds, once it finds something."""
     deadline = time.monotonic() + limit_s
     while not (found := look()):
@@ -103,7 +103,7 @@ class Terminal:
         """What came so far, without escape sequences and blanks: a full-screen program moves the cursor instead."""
         return "".join(ESCAPES.sub(b"", self.output).decode(errors="replace").split())
 
-    def read_until(self, text: str, limit_s: float = 30) -> None:
+    def read_until(self, text: str, limit_s: float = 60) -> None:
         deadline = time.monotonic() + limit_s
         while "".join(text.split()) not in self.text():
             assert time.monotonic() < deadline, f"{text!r} did not come within {limit_s} s: {self.text()[-2000:]}"
@@ -149,4 +149,4 @@ def workspace(
 def screen(server: Workspace) -> str:
     """What the session shows now."""
     command = ["tmux", "-S", str(server.folder / "tmux.sock"), "capture-pane", "-p", "-t", "=claude:", "-S", "-"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout

@@ -201,7 +201,7 @@ def test_a_client_that_goes_away_is_noticed() -> None:
                 json={"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]},
                 timeout=0.3,
             )
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not model.requests[0].finished and time.monotonic() < deadline:
             time.sleep(0.01)
         assert model.requests[0].disconnected
@@ -325,10 +325,10 @@ def test_stopping_cuts_what_is_still_being_said(post: Post) -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not model.requests and time.monotonic() < deadline:
         time.sleep(0.01)
     model.stop()
     model.stop()
-    thread.join(5)
+    thread.join(60)
     assert failed.is_set()

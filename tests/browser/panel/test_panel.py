@@ -49,7 +49,7 @@ def test_a_run_is_read_while_it_is_written_and_is_there_after_a_reload(ada: Pers
     log = page.get_by_role("log")
     expect(log).to_contain_text("word3")
     assert WORDS[-1] not in log.inner_text(), "it came as a whole"
-    eventually(lambda: "agents-run" in saved_layout(ada), within=30, what="JupyterLab keeps its layout")
+    eventually(lambda: "agents-run" in saved_layout(ada), within=60, what="JupyterLab keeps its layout")
     page.goto("/user/ada/lab")
     expect(page.get_by_role("log")).to_contain_text(" ".join(WORDS), timeout=60_000)
     expect(page.get_by_role("log").get_by_text("word7 ")).to_have_count(1)

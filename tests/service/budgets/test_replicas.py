@@ -54,7 +54,7 @@ async def test_a_killed_replica_loses_no_settled_call_and_its_leases_return(path
             lines = [await asyncio.to_thread(process.stdout.readline) for _ in range(chance.randint(5, 150))]
         finally:
             process.kill()
-            rest, _ = await asyncio.to_thread(process.communicate, timeout=30)
+            rest, _ = await asyncio.to_thread(process.communicate, timeout=60)
         acknowledged |= {line.strip() for line in (*lines, *rest.splitlines())}
     async with SQLiteLedger(path) as ledger:
         stored = [call async for page in ledger.export(CallFilter()) for call in page]
