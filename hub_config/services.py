@@ -15,9 +15,11 @@ from .proxy import free_ports
 from .state import LAUNCH_MARK
 
 SERVICE = "agents"
-SERVICE_SCOPES = ["list:users", "read:users:name", "read:users:groups", "read:users:activity", "read:servers"]
-"""Who somebody is, and whether a workspace still runs; and for the administrators' page everybody, and when they were
-last seen."""
+SERVICE_SCOPES = [
+    "list:users", "read:users:name", "read:users:groups", "read:users:activity", "read:servers", "read:groups:name",
+]  # fmt: skip
+"""Who somebody is, and whether a workspace still runs; for the administrators' page everybody, and when they were last
+seen; and whether there is a group that something is shared with."""
 GOOGLE_IDENTITY = ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME")
 """Where Google's client finds the service's own identity (Application Default Credentials)."""
 

@@ -5,6 +5,7 @@ Unknown fields are refused everywhere; times are aware and in UTC; money is in U
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Generic, Literal, Self, TypeVar
@@ -19,6 +20,8 @@ MAX_DESCRIPTION = 10_000
 MAX_TOOLS = 200
 MAX_MESSAGE = 10_000
 """Characters of what a person says with a decision."""
+MAX_SHARES = 100
+"""People and groups that one agent may be shared with; a group is one, whatever its size."""
 
 CONVERSATION_MARK = "jupyterhub-agents-conversation"
 """The front matter that marks an agent which people speak with about their agents."""
@@ -134,6 +137,33 @@ class Agent(AgentSpec):
         """Relative to the home."""
         return self.directory or f"agents/{self.id}"
 
+    def directory_for(self, person: str) -> str:
+        """Where its runs work for `person`, relative to their home: another's agent in a folder of its own, whatever
+        folder its owner has it work in."""
+        return self.working_directory if person == self.owner else shared_directory(self.owner, self.id)
+
+
+def shared_directory(owner: str, agent_id: str) -> str:
+    """Where `owner`'s agent works in the home of somebody it is shared with: shared/OWNER/ID. The owner's name stands
+    as it is, except for what no folder can be called."""
+    name = owner.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+    if name in (".", ".."):
+        name = name.replace(".", "%2E")
+    if len(name.encode()) > 200:  # file systems take 255 bytes
+        name = hashlib.sha256(owner.encode()).hexdigest()[:40]
+    return f"shared/{name}/{agent_id}"
+
+
+def agent_reference(owner: str | None, agent_id: str) -> str:
+    """How an agent is called: its id, and another person's OWNER/ID."""
+    return agent_id if owner is None else f"{owner}/{agent_id}"
+
+
+def split_reference(reference: str) -> tuple[str | None, str]:
+    """The inverse of `agent_reference`. An id has no slash; a person's name may have."""
+    owner, _, agent_id = reference.rpartition("/")
+    return owner or None, agent_id
+
 
 class Trigger(StrEnum):
     """What started a run."""
@@ -200,6 +230,10 @@ class Run(Model):
     id: RunId
     owner: str = Field(min_length=1, max_length=255)
     agent_id: AgentId
+    agent_owner: str | None = Field(
+        default=None, min_length=1, max_length=255,
+        description="Who shares the agent with the run's owner. None: it is the owner's own.",
+    )  # fmt: skip
     agent_revision: int = Field(ge=1)
     trigger: Trigger
     prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
@@ -218,6 +252,11 @@ class Run(Model):
         default=None, description="What a reader must know of where the words come from, such as a demo model."
     )
     last_seq: int = Field(default=0, ge=0, description="The number of its newest event.")
+
+    @property
+    def agent(self) -> str:
+        """What its agent is called: an id, or OWNER/ID."""
+        return agent_reference(self.agent_owner, self.agent_id)
 
 
 class RunChanges(Model):
@@ -327,6 +366,12 @@ class Approval(Model):
     owner: str = Field(min_length=1, max_length=255)
     run_id: RunId
     agent_id: AgentId
+    agent_owner: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="As of its run. Another's agent is allowed nothing always.",
+    )
     tool: str = Field(min_length=1, max_length=200)
     tool_use_id: str | None = None
     input: dict[str, JsonValue]
@@ -354,6 +399,61 @@ class ApprovalDecision(Model):
         default=None, max_length=MAX_MESSAGE,
         description="With `deny`: what Claude is told. With a question: the answer.",
     )  # fmt: skip
+
+
+class ShareKind(StrEnum):
+    """Whom an agent is shared with: a person, or a group of JupyterHub's."""
+
+    PERSON = "person"
+    GROUP = "group"
+
+
+class ShareAccess(StrEnum):
+    """What they may do: run it, or also make an agent of their own of it."""
+
+    USE = "use"
+    COPY = "copy"
+
+
+ShareName = Annotated[str, Field(min_length=1, max_length=255)]
+"""A person's or a group's name on the hub."""
+
+
+class Share(Model):
+    """That an agent is shared with a person or a group."""
+
+    owner: str = Field(min_length=1, max_length=255)
+    agent_id: AgentId
+    kind: ShareKind
+    name: ShareName
+    access: ShareAccess
+    revision: int = Field(ge=1, description="The agent's newest when it was shared; earlier ones are not shown.")
+    created_at: AwareDatetime
+
+
+class ShareAnswer(Share):
+    """A share as it was just made."""
+
+    notice: str | None = Field(default=None, description="What its owner should know of it, such as of secrets.")
+
+
+class ShareRequest(Model):
+    """A request to share an agent, or to change what they may do with it."""
+
+    access: ShareAccess = ShareAccess.USE
+
+
+class SharedAgent(Model):
+    """An agent that somebody shares with a person, themselves or by a group, and what they may do with it."""
+
+    agent: Agent
+    access: ShareAccess
+
+
+class AgentCopy(Model):
+    """A request to make an agent of one's own of a shared one. Without an id, it gets the same or a similar one."""
+
+    id: AgentId | None = None
 
 
 class TranscriptKey(Model):

@@ -28,6 +28,7 @@ from jupyterhub_agents.service.store_api import store_app
 from jupyterhub_agents.store import AgentStore
 from jupyterhub_agents.store.remote import RemoteStore
 from jupyterhub_agents.store.sqlite import SQLiteStore
+from jupyterhub_agents.testing.store_contract.samples import OTHERS_GROUPS
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,7 +109,8 @@ async def authenticate(request: Request) -> Person:
     if not name or " " in name:
         raise NotAllowed("This token is none of this hub's. Sign in again.")
     kind = "run" if name.startswith("run-") else "server"
-    return Person(name.removeprefix("run-"), admin=name == "admin", groups=(), kind=kind)  # type: ignore[arg-type]
+    groups = OTHERS_GROUPS if name == "grace" else ()
+    return Person(name.removeprefix("run-"), admin=name == "admin", groups=groups, kind=kind)  # type: ignore[arg-type]
 
 
 class Many:

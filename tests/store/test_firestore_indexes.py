@@ -10,7 +10,7 @@ import httpx
 import pytest
 from google.cloud.firestore_v1.types import StructuredQuery
 
-from jupyterhub_agents.models import AgentSpec, Decision, RunChanges, RunStatus
+from jupyterhub_agents.models import AgentSpec, Decision, RunChanges, RunStatus, ShareAccess, ShareKind
 from jupyterhub_agents.store.firestore import FirestoreStore, connect
 from jupyterhub_agents.store.firestore.connection import disconnect
 from jupyterhub_agents.testing.store_contract.samples import (
@@ -31,6 +31,8 @@ INDEXES: dict[str, list[dict[str, Any]]] = json.loads(RULES.with_name("firestore
 
 Order = tuple[str, str]
 """A field, and ASCENDING or DESCENDING."""
+Index = tuple[str, str, tuple[Order, ...]]
+"""The collections' name, whether one of them is meant or all (COLLECTION_GROUP), and the fields in their order."""
 
 
 @pytest.fixture
@@ -52,6 +54,16 @@ async def _ask_everything(store: FirestoreStore) -> None:
     await store.list_agents(OWNER, deleted=True)
     await store.list_revisions(OWNER, "one")
     await store.list_revisions(OWNER, "one", before="2")
+
+    for kind, name in ((ShareKind.PERSON, "grace"), (ShareKind.GROUP, "readers"), (ShareKind.GROUP, "team")):
+        await store.share_agent(OWNER, "one", kind, name, ShareAccess.USE)
+        await store.share_agent(OWNER, "two", kind, name, ShareAccess.USE)
+    await store.unshare_agent(OWNER, "one", ShareKind.GROUP, "team")
+    await store.list_shares(OWNER, "one")
+    page = await store.list_shared("grace", ["readers", "team"], limit=1)
+    await store.list_shared("grace", ["readers", "team"], limit=1, after=page.next)
+    await store.get_shared_agent("grace", ["readers"], OWNER, "one", 1)
+    await store.delete_agent(OWNER, "two", revision=1)
 
     runs = [make_run(OWNER, number) for number in range(2)]
     for run in runs:
@@ -92,11 +104,12 @@ async def test_every_query_has_its_indexes_and_every_index_its_query(traffic: Tr
     assert used == set(_composites())
 
 
-def _composite_indexes_of(query: StructuredQuery) -> set[tuple[str, tuple[Order, ...]]]:
+def _composite_indexes_of(query: StructuredQuery) -> set[Index]:
     """The composite indexes that serve the query, by Firestore's documentation ("Index types", "Index merging"): one
     whose fields are some of the query's equalities and then its order, or several that together have all equalities.
     Fails when there are none and the query needs them."""
     group = query.from_[0].collection_id
+    scope = "COLLECTION_GROUP" if query.from_[0].all_descendants else "COLLECTION"
     equal, unequal = _filters(query.where)
     order = [
         (item.field.field_path, item.direction.name) for item in query.order_by if item.field.field_path != "__name__"
@@ -104,14 +117,17 @@ def _composite_indexes_of(query: StructuredQuery) -> set[tuple[str, tuple[Order,
     assert unequal <= {field for field, _ in order}, query
     exempt = {item["fieldPath"] for item in INDEXES["fieldOverrides"] if item["collectionGroup"] == group}
     assert not exempt & (equal | {field for field, _ in order}), query
+    if scope == "COLLECTION_GROUP":
+        # Of single fields, only those are indexed over all collections that it is said of.
+        assert order and equal, query
     if not order or not equal:
         assert len(order) <= 1, "several orders need a composite index, which this test does not know"
         return set()
     found = set()
     for index in _composites():
-        fields = list(index[1])
+        fields = list(index[2])
         prefix = {field for field, _ in fields[: -len(order)]}
-        if index[0] == group and fields[-len(order) :] == order and prefix <= equal:
+        if index[:2] == (group, scope) and fields[-len(order) :] == order and prefix <= equal:
             found.add(index)
             equal = equal - prefix
     assert not equal, f"no index for {equal}, then {order}, of {group}"
@@ -130,9 +146,13 @@ def _filters(where: StructuredQuery.Filter) -> tuple[set[str], set[str]]:
     return equal, unequal
 
 
-def _composites() -> list[tuple[str, tuple[Order, ...]]]:
+def _composites() -> list[Index]:
     return [
-        (index["collectionGroup"], tuple((field["fieldPath"], field["order"]) for field in index["fields"]))
+        (
+            index["collectionGroup"],
+            index["queryScope"],
+            tuple((field["fieldPath"], field["order"]) for field in index["fields"]),
+        )
         for index in INDEXES["indexes"]
     ]
 

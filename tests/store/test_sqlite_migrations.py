@@ -67,6 +67,9 @@ async def test_a_file_of_an_earlier_version_is_migrated_and_keeps_everything(dum
             await store.decide_approval("ada", approval.id, Decision.ONCE, by="ada")
             assert await store.load_transcript("ada", transcript_key()) == [*make_entries(1, 2), {"type": "mode"}]
             assert [session for session, _ in await store.list_transcripts("ada", "project")] == ["session"]
+        shares = (await store.list_shares("ada", "reviewer")).items
+        assert [share.name for share in shares] == ([] if dump.stem < "version_4" else ["readers"])
+        assert (await store.list_runs("ada", agent_id="reviewer", agent_owner="ada")).items[0].agent_owner is None
         await store.create_approval(make_approval(run))
         await store.append_transcript("ada", transcript_key(), make_entries(2, 3))
         entries = await store.load_transcript("ada", transcript_key())

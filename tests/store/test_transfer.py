@@ -52,7 +52,7 @@ async def exported(source: SQLiteStore, tmp_path: Path) -> Path:
 async def test_an_export_is_json_lines_with_a_header_and_an_end_that_only_the_owner_may_read(exported: Path) -> None:
     header, *records, end = (json.loads(line) for line in exported.read_text().split("\n")[:-1])
     assert header["kind"] == "header"
-    assert (header["value"]["version"], header["value"]["owner"]) == (1, "ada")
+    assert (header["value"]["version"], header["value"]["owner"]) == (2, "ada")
     assert end["kind"] == "end"
     for kind, count in end["value"]["counts"].items():
         assert count == sum(record["kind"] == kind for record in records) > 0
@@ -183,7 +183,7 @@ def replace(old: bytes, new: bytes) -> Change:
         (replace(b'"turns": 9', b'"turns": true'), "altered"),
         (replace(b"grace", b"\\ud83e"), "altered"),
         (replace(b"grace", b"\xff"), "altered"),
-        (replace(b'"version": 1', b'"version": 2'), "upgrade"),
+        (replace(b'"version": 2', b'"version": 3'), "upgrade"),
         (lambda lines: lines[1:], "no export"),
         (lambda lines: [], "no export"),
         (lambda lines: [b"Dear diary\n"], "no export"),

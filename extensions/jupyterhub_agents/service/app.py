@@ -57,8 +57,8 @@ class AgentsService(Application):
     ).tag(config=True)
     hub_api_token = Unicode(
         help="The service's own token for the hub's API. Default: the environment variable JUPYTERHUB_API_TOKEN, which "
-        "the hub sets. It needs the scopes read:users:name, read:users:groups and read:servers; and for the pages of "
-        "administrators list:users and read:users:activity."
+        "the hub sets. It needs the scopes read:users:name, read:users:groups and read:servers; read:groups:name for "
+        "sharing with groups; and for the pages of administrators list:users and read:users:activity."
     ).tag(config=True)
     hub_url = Unicode(
         help="Where browsers find the hub, with a slash at the end. Default: what the environment variables "

@@ -115,6 +115,11 @@ class HubAPI:
         }
         return Account(str(model["name"]), bool(model.get("admin")), tuple(sorted(model.get("groups") or ())), servers)
 
+    async def group(self, name: str) -> str | None:
+        """The group of this name; None when there is none. Takes the scope read:groups:name."""
+        model = await self._get(f"/groups/{quote(name, safe='')}", self._token)
+        return None if model is None else str(model.get("name"))
+
     async def people(self) -> Sequence[Member]:
         """Everybody, by name; MOST_PEOPLE at most. Takes the scopes list:users, read:users:name, read:users:groups,
         read:users:activity and read:servers; empty without them."""

@@ -16,7 +16,7 @@ from fastapi.security import HTTPBearer
 from pydantic import Field, JsonValue
 from starlette.responses import Response
 
-from ..errors import AgentsError, InvalidInput, NotAllowed
+from ..errors import AgentsError, InvalidInput, NotAllowed, NotFound
 from ..models import (
     Agent,
     AgentSpec,
@@ -28,15 +28,23 @@ from ..models import (
     Run,
     RunChanges,
     RunStatus,
+    Share,
+    SharedAgent,
+    ShareKind,
+    ShareName,
+    ShareRequest,
     TranscriptKey,
 )
 from ..store import AgentStore
 from ..store.paging import check_after, check_limit
+from ..store.rules import check_share
 from .bodies import BoundedRequest, error_answer, invalid, lines, one
 from .identity import Person
 
 Authenticate = Callable[[Request], Awaitable[Person]]
 """Who makes a request. Raises the error that the caller is answered with."""
+IsKnown = Callable[[ShareKind, str], Awaitable[bool]]
+"""Whether the hub has a person or a group of that name. Raises HubUnavailable."""
 
 
 class NewAgent(Model):
@@ -56,6 +64,16 @@ class ImportedRevision(Model):
     deleted: bool = False
 
 
+class NewShare(ShareRequest):
+    kind: ShareKind
+    name: ShareName
+
+
+class WhichShare(Model):
+    kind: ShareKind
+    name: ShareName
+
+
 class NewEvents(Model):
     events: list[Event]
     changes: RunChanges | None = None
@@ -71,14 +89,19 @@ class NewEntries(TranscriptKey):
     entries: list[dict[str, JsonValue]]
 
 
-def store_app(store: AgentStore, authenticate: Authenticate) -> FastAPI:
+async def everyone(kind: ShareKind, name: str) -> bool:
+    """For a store without a hub that could be asked."""
+    return True
+
+
+def store_app(store: AgentStore, authenticate: Authenticate, is_known: IsKnown = everyone) -> FastAPI:
     """An app with nothing but the store's routes. `store` is open, and closed by the caller."""
     app = FastAPI(title="Store of agents and runs")
-    app.include_router(store_router(store, authenticate))
+    app.include_router(store_router(store, authenticate, is_known))
     return app
 
 
-def store_router(store: AgentStore, authenticate: Authenticate) -> APIRouter:
+def store_router(store: AgentStore, authenticate: Authenticate, is_known: IsKnown = everyone) -> APIRouter:
     """The routes, under `/store`."""
 
     class Route(APIRoute):
@@ -92,6 +115,7 @@ def store_router(store: AgentStore, authenticate: Authenticate) -> APIRouter:
                 try:
                     request.state.person = person = await authenticate(request)
                     _check_may(person, request.path_params.get("owner"))
+                    _check_may(person, request.path_params.get("person"))
                     if unknown := sorted(set(request.query_params) - known):
                         raise InvalidInput(f"There is no parameter {unknown[0][:100]!r} here: leave it out.")
                     bounded = BoundedRequest(request.scope, request.receive)
@@ -114,6 +138,7 @@ def store_router(store: AgentStore, authenticate: Authenticate) -> APIRouter:
         dependencies=[Depends(HTTPBearer(auto_error=False, description="A token of JupyterHub's."))],
     )
     _add_agents(router, store)
+    _add_shares(router, store, is_known)
     _add_runs(router, store)
     _add_approvals(router, store)
     _add_transcripts(router, store)
@@ -127,7 +152,7 @@ def store_router(store: AgentStore, authenticate: Authenticate) -> APIRouter:
     @router.get("/owners")
     async def owners(request: Request) -> list[str]:
         """Everyone who has something here. Who is no admin sees themselves only."""
-        person: Person = request.state.person
+        person = _asking(request)
         found = await store.owners()
         return found if person.admin else [name for name in found if name == person.name]
 
@@ -152,6 +177,12 @@ def _check_may(person: Person, owner: str | None) -> None:
         raise NotAllowed(
             f"You are {person.name}, and these are another person's things. Use your own name in the path."
         )
+
+
+def _asking(request: Request) -> Person:
+    """Who asks, as the hub knows them."""
+    person: Person = request.state.person
+    return person
 
 
 def _check_same(owner: str, named: str) -> None:
@@ -222,12 +253,65 @@ def _add_agents(router: APIRouter, store: AgentStore) -> None:
         await store.import_revision(body.agent, deleted=body.deleted)
 
 
+def _add_shares(router: APIRouter, store: AgentStore, is_known: IsKnown) -> None:
+    @router.get("/{owner}/agents/{agent_id}/shares")
+    async def list_shares(
+        request: Request, owner: str, agent_id: str, limit: Limit = 100, after: Cursor = None
+    ) -> Response:
+        """With whom an agent is shared, by kind and name, as lines."""
+
+        async def call(**page: Any) -> Page[Share]:
+            return await store.list_shares(owner, agent_id, **page)
+
+        return await _pages(request, call, "after", after, limit)
+
+    @router.put("/{owner}/agents/{agent_id}/shares", response_model=Share)
+    async def share_agent(request: Request, owner: str, agent_id: str, body: NewShare) -> Response:
+        """Share an agent with a person or group that the hub knows, or change what they may do."""
+        check_share(owner, body.kind, body.name)
+        await store.get_agent(owner, agent_id)
+        if not await is_known(body.kind, body.name):
+            raise NotFound(
+                f"This hub has no {body.kind.value} {body.name[:100]!r}. Look at how the name is written; people are "
+                "known to the hub once they have signed in, or an administrator has added them."
+            )
+        return await one(request, await store.share_agent(owner, agent_id, body.kind, body.name, body.access))
+
+    @router.delete("/{owner}/agents/{agent_id}/shares", status_code=204)
+    async def unshare_agent(owner: str, agent_id: str, which: Annotated[WhichShare, Query()]) -> None:
+        await store.unshare_agent(owner, agent_id, which.kind, which.name)
+
+    @router.post("/{owner}/imported-shares", status_code=204)
+    async def import_share(owner: str, body: Share) -> None:
+        _check_same(owner, body.owner)
+        await store.import_share(body)
+
+    @router.get("/{person}/shared")
+    async def list_shared(request: Request, person: str, limit: Limit = 100, after: Cursor = None) -> Response:
+        """What others share with the caller, or with a group that the hub has them in, by owner and id, as lines."""
+        groups = _asking(request).groups
+
+        async def call(**page: Any) -> Page[SharedAgent]:
+            return await store.list_shared(person, groups, **page)
+
+        return await _pages(request, call, "after", after, limit)
+
+    @router.get("/{person}/shared-agent", response_model=SharedAgent)
+    async def get_shared_agent(
+        request: Request, person: str, owner: str, id: str, revision: int | None = None
+    ) -> Response:
+        """An agent that `owner` shares with the caller, as it is now or was in a revision since it is shared."""
+        groups = _asking(request).groups
+        return await one(request, await store.get_shared_agent(person, groups, owner, id, revision))
+
+
 def _add_runs(router: APIRouter, store: AgentStore) -> None:
     @router.get("/{owner}/runs")
     async def list_runs(
         request: Request,
         owner: str,
         agent_id: str | None = None,
+        agent_owner: str | None = None,
         conversation_id: str | None = None,
         status: Annotated[list[RunStatus] | None, Query()] = None,
         limit: Limit = 50,
@@ -237,8 +321,9 @@ def _add_runs(router: APIRouter, store: AgentStore) -> None:
 
         async def call(**page: Any) -> Page[Run]:
             return await store.list_runs(
-                owner, agent_id=agent_id, conversation_id=conversation_id, statuses=status, **page
-            )
+                owner, agent_id=agent_id, agent_owner=agent_owner, conversation_id=conversation_id, statuses=status,
+                **page,
+            )  # fmt: skip
 
         return await _pages(request, call, "before", before, limit)
 

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from .. import errors
 from .._version import __version__
+from ..models import ShareKind
 from . import health, keys_api
 from .asked_by import person
 from .budgets.api import budgets_router
@@ -123,7 +124,13 @@ def build(service: AgentsService) -> FastAPI:
     if service.gateway.metering == "budgets":
         app.include_router(budgets_router(service.budgets, person), prefix=prefix)
         add_pages(app, service, service.budgets)
-    app.include_router(store_router(service.store, lambda request: person(request, None)), prefix=prefix)
+
+    async def is_known(kind: ShareKind, name: str) -> bool:
+        hub: HubAPI = app.state.hub
+        return await (hub.account(name) if kind is ShareKind.PERSON else hub.group(name)) is not None
+
+    stored = store_router(service.store, lambda request: person(request, None), is_known)
+    app.include_router(stored, prefix=prefix)
     app.mount(f"{prefix}/anthropic", passing)
     app.include_router(front_door_api.router, prefix=prefix)
     app.mount(f"{prefix}/workspace", entrance)

@@ -2,7 +2,8 @@
 
 The promises, each held by a named test of `jupyterhub_agents.testing.StoreContract`:
 
-- Everything belongs to an owner, and every call names one. What is another's does not exist: `NotFound`.
+- Everything belongs to an owner, and every call names one. What is another's does not exist: `NotFound`. An agent that
+  its owner shares can be read by those it is shared with, for as long as the share stands; nothing else of its owner's.
 - A call that returned is durable; a call that raised changed nothing. A backend that cannot be reached
   or written raises `StoreUnavailable`, and works again when its cause is gone. A caller that is cancelled
   does not know whether its call was carried out, whole or not at all.
@@ -42,6 +43,10 @@ from ..models import (
     Run,
     RunChanges,
     RunStatus,
+    Share,
+    ShareAccess,
+    SharedAgent,
+    ShareKind,
     TranscriptKey,
 )
 
@@ -96,7 +101,8 @@ class AgentStore(ABC):
 
     @abstractmethod
     async def delete_agent(self, owner: str, agent_id: str, *, revision: int) -> None:
-        """Take the agent out of the list. Its runs and revisions stay. Raises StaleRevision, NotFound."""
+        """Take the agent out of the list, and end its shares. Its runs and revisions stay. Raises StaleRevision,
+        NotFound."""
 
     @abstractmethod
     async def list_revisions(
@@ -111,6 +117,45 @@ class AgentStore(ABC):
         `deleted` says that the agent was deleted since. One that is stored already, equal, is passed over and changes
         nothing. Raises AlreadyExists when another one has its number, and SequenceGap (with the newest number as
         `last_seq`) when it does not follow the newest."""
+
+    # Shares
+
+    @abstractmethod
+    async def share_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str, access: ShareAccess) -> Share:
+        """Share an agent from its newest revision on; with whom it is shared already, change what they may do. Whether
+        there is such a person or group is not asked here. Raises NotFound, and InvalidInput for a name that nobody has,
+        for the owner's own, and when it is shared with MAX_SHARES others."""
+
+    @abstractmethod
+    async def unshare_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str) -> None:
+        """End a share. Raises NotFound when there is none such."""
+
+    @abstractmethod
+    async def list_shares(
+        self, owner: str, agent_id: str, *, limit: int = 100, after: str | None = None
+    ) -> Page[Share]:
+        """With whom an agent is shared, by kind and name. Raises NotFound."""
+
+    @abstractmethod
+    async def import_share(self, share: Share) -> None:
+        """Store a share of another store as it was there, with its revision and time, instead of one with the same
+        person or group. Raises NotFound, and InvalidInput as `share_agent` does, except for the owner's own name, which
+        does nothing: a person may have another name elsewhere."""
+
+    @abstractmethod
+    async def list_shared(
+        self, person: str, groups: Collection[str], *, limit: int = 100, after: str | None = None
+    ) -> Page[SharedAgent]:
+        """The newest revisions of the agents that others share with `person`, or with a group of `groups`, by owner and
+        id, each once with the most that any of its shares allows. A store behind the hub's service takes `groups` from
+        the hub alone, whatever is said here."""
+
+    @abstractmethod
+    async def get_shared_agent(
+        self, person: str, groups: Collection[str], owner: str, agent_id: str, revision: int | None = None
+    ) -> SharedAgent:
+        """The newest revision of a shared agent, or the one named, as far back as it was shared. Raises NotFound, the
+        same whether there is no such agent or it is not shared. `groups` as for `list_shared`."""
 
     # Runs
 
@@ -129,13 +174,15 @@ class AgentStore(ABC):
         owner: str,
         *,
         agent_id: str | None = None,
+        agent_owner: str | None = None,
         conversation_id: str | None = None,
         statuses: Collection[RunStatus] | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> Page[Run]:
         """Runs, newest first; `before` is the `next` of the page before. A filter left out lets all through;
-        an empty `statuses` lets none."""
+        an empty `statuses` lets none. `agent_id` means the owner's own agent, or that of `agent_owner`, who counts
+        with an `agent_id` only."""
 
     # Events
 

@@ -5,6 +5,7 @@ Each line is `{"kind": ..., "value": ...}`:
     header       format, version, owner, created_at
     agent        id, revisions (how many), deleted; followed by its
       revision     an agent as stored
+      share        with whom it is shared (since version 2)
     run          followed by its
       event
       approval
@@ -32,9 +33,11 @@ from typing import Any, Final, Literal
 from pydantic import AwareDatetime, Field, ValidationError
 
 from ..errors import InvalidInput
-from ..models import Agent, AgentId, Approval, Event, Model, Run, TranscriptKey
+from ..models import Agent, AgentId, Approval, Event, Model, Run, Share, TranscriptKey
 
-VERSION: Final = 1
+VERSION: Final = 2
+READ: Final = (1, 2)
+"""The versions that can be read. In version 1 there are no shares, and no runs of others' agents."""
 
 BATCH_LINES = 500
 BATCH_BYTES = 1 << 20
@@ -43,7 +46,7 @@ BATCH_BYTES = 1 << 20
 
 class Header(Model):
     format: Literal["jupyterhub-agents export"] = "jupyterhub-agents export"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     owner: str = Field(description="Whose things these were.")
     created_at: AwareDatetime
 
@@ -61,6 +64,7 @@ class Counts(Model):
 
     agent: int = 0
     revision: int = 0
+    share: int = 0
     run: int = 0
     event: int = 0
     approval: int = 0
@@ -74,16 +78,16 @@ class End(Model):
 
 
 Entry = dict[str, Any]
-Single = AgentHead | Agent | Run | Approval | TranscriptKey
+Single = AgentHead | Agent | Share | Run | Approval | TranscriptKey
 Item = Single | Event | Entry
 """What stands between header and end."""
 
 _MODELS: dict[str, type[Single | Event]] = {
-    "agent": AgentHead, "revision": Agent, "run": Run, "event": Event, "approval": Approval,
+    "agent": AgentHead, "revision": Agent, "share": Share, "run": Run, "event": Event, "approval": Approval,
     "transcript": TranscriptKey,
 }  # fmt: skip
 _KINDS = {cls: kind for kind, cls in _MODELS.items()}
-_OWNED = ("revision", "run", "approval")
+_OWNED = ("revision", "share", "run", "approval")
 
 
 class Tally:
@@ -216,10 +220,10 @@ def _header(path: Path, lines: Iterator[tuple[int, int, str, Any]]) -> Header:
             raise KeyError
     except (StopIteration, InvalidInput, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is no export of jupyterhub-agents: its first line is not the header.") from error
-    if value.get("version") != VERSION:
+    if value.get("version") not in READ:
         raise InvalidInput(
             f"{path} is an export in format {value.get('version')!r}, and this version of jupyterhub-agents knows "
-            f"format {VERSION}: upgrade jupyterhub-agents, or export again with this version."
+            f"formats up to {VERSION}: upgrade jupyterhub-agents, or export again with this version."
         )
     try:
         return Header.model_validate(value)
@@ -273,7 +277,11 @@ def grouped(items: Iterable[Item]) -> Iterator[Single | list[Event] | list[Entry
 def _record(item: Item) -> tuple[str, Any]:
     if isinstance(item, dict):
         return "entry", item
-    return _KINDS[type(item)], item.model_dump(mode="json", exclude={"owner"})
+    value = item.model_dump(mode="json", exclude={"owner"})
+    if value.get("agent_owner", "") is None:
+        # Files of version 1 have no such field: their digest stays true.
+        del value["agent_owner"]
+    return _KINDS[type(item)], value
 
 
 def _item(kind: str, value: Any, owner: str) -> Item:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from ..errors import Conflict
-from ..models import Agent, Approval, Event, Page, Run, TranscriptKey
+from ..errors import Conflict, NotFound
+from ..models import Agent, Approval, Event, Page, Run, Share, TranscriptKey
 from .base import AgentStore
 from .exchange import AgentHead, Entry, Item, grouped
 
@@ -37,6 +37,10 @@ async def _walk(store: AgentStore, owner: str) -> AsyncGenerator[Item]:
         yield head
         for revision in range(1, head.revisions + 1):
             yield await store.get_agent(owner, head.id, revision)
+        if not head.deleted:
+            with suppress(NotFound):  # It may have been deleted since.
+                async for share in _paged(partial(store.list_shares, owner, head.id), "after"):
+                    yield share
     async for run in _paged(partial(store.list_runs, owner), "before"):
         yield run
         # Not further than the run says: the events after it belong to a later state of the run.
@@ -85,6 +89,7 @@ class Comparison:
         self._owner = owner
         self._path = path
         self._agents: dict[str, AgentHead] = {}
+        self._shares: dict[tuple[str, str, str], Share] = {}
         self._runs: set[str] = set()
         self._approvals: set[str] = set()
         self._transcripts: set[TranscriptKey] = set()
@@ -98,6 +103,10 @@ class Comparison:
         """None when the person has nothing."""
         self = cls(store, owner, path)
         self._agents = await _agents(store, owner)
+        for head in self._agents.values():
+            if not head.deleted:
+                async for share in _paged(partial(store.list_shares, owner, head.id), "after"):
+                    self._shares[share.agent_id, share.kind, share.name] = share
         self._runs = {run.id async for run in _paged(partial(store.list_runs, owner), "before")}
         self._approvals = {each.id async for each in _paged(partial(store.list_approvals, owner), "before")}
         self._transcripts = set(await store.list_transcript_keys(owner))
@@ -112,6 +121,9 @@ class Comparison:
                 if item.revision <= self._revisions:
                     stored = await self._store.get_agent(self._owner, item.id, item.revision)
                     self._must_equal(stored, item, f"revision {item.revision} of agent {item.id!r}")
+            elif isinstance(item, Share):
+                if (there := self._shares.pop((item.agent_id, item.kind, item.name), None)) is not None:
+                    self._must_equal(there, item, f"a share of agent {item.agent_id!r}")
             elif isinstance(item, Run):
                 await self._run(item)
             elif isinstance(item, Approval):
@@ -134,6 +146,8 @@ class Comparison:
         for kind, ids in (("agent", self._agents), ("run", self._runs), ("approval", self._approvals)):
             for id in sorted(ids):
                 raise self._conflict(f"{kind} {id}")
+        for agent_id, kind, name in self._shares:
+            raise self._conflict(f"a share of agent {agent_id!r} with the {kind} {name!r}")
         for key in self._transcripts:
             raise self._conflict(f"a transcript of session {key.session_id!r}")
 

@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from ..errors import InvalidInput
-from ..models import Agent, Approval, Run
+from ..models import Agent, Approval, Run, Share, ShareKind
 from .base import MAX_PAGE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,6 +67,34 @@ def parse_revision_cursor(cursor: str | None) -> int | None:
     if not _REVISION_CURSOR.fullmatch(cursor):
         raise _bad("before", cursor)
     return int(cursor)
+
+
+def share_cursor(share: Share) -> str:
+    return f"{share.kind.value}/{share.name}"
+
+
+def parse_share_cursor(cursor: str | None) -> tuple[str, str]:
+    """The `(kind, name)` of the share to go on after; empty texts at the start. Raises InvalidInput."""
+    if cursor is None:
+        return "", ""
+    kind, _, name = cursor.partition("/")
+    if kind not in list(ShareKind) or not name:
+        raise _bad("after", cursor)
+    return kind, name
+
+
+def shared_cursor(agent: Agent) -> str:
+    return f"{agent.owner}/{agent.id}"
+
+
+def parse_shared_cursor(cursor: str | None) -> tuple[str, str]:
+    """The `(owner, agent id)` of the shared agent to go on after; empty texts at the start. Raises InvalidInput."""
+    if cursor is None:
+        return "", ""
+    owner, _, agent_id = cursor.rpartition("/")
+    if not owner or not _AGENT_CURSOR.fullmatch(agent_id):
+        raise _bad("after", cursor)
+    return owner, agent_id
 
 
 def time_cursor(item: Run | Approval) -> str:

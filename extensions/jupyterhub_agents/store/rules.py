@@ -11,7 +11,22 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from ..errors import AlreadyExists, Conflict, InvalidInput, NotFound, SequenceGap, StaleRevision
-from ..models import MAX_MESSAGE, Agent, AgentId, AgentSpec, Approval, Decision, Event, Model, RunChanges, RunId
+from ..models import (
+    MAX_MESSAGE,
+    MAX_SHARES,
+    Agent,
+    AgentId,
+    AgentSpec,
+    Approval,
+    Decision,
+    Event,
+    Model,
+    RunChanges,
+    RunId,
+    Share,
+    ShareAccess,
+    ShareKind,
+)
 from .paging import microseconds
 
 MAX_INTEGER = (1 << 63) - 1
@@ -85,6 +100,73 @@ def check_follows_revision(agent: Agent, newest: int) -> None:
             f"revisions from {newest + 1} on.",
             newest,
         )
+
+
+# Shares
+
+
+def check_share(owner: str, kind: ShareKind, name: str) -> None:
+    """Raises InvalidInput for a name that nobody can have, and for the owner's own."""
+    check_share_name(kind, name)
+    if kind is ShareKind.PERSON and name == owner:
+        raise InvalidInput(f"{name!r} is who the agent belongs to: name somebody else.")
+
+
+def check_share_name(kind: ShareKind, name: str) -> None:
+    """Raises InvalidInput for a name that nobody can have."""
+    said = "person's" if kind is ShareKind.PERSON else "group's"
+    if not 1 <= len(name) <= 255 or not name.isprintable() or name in (".", ".."):
+        raise InvalidInput(f"{name[:50]!r} is no {said} name: give 1 to 255 letters, digits and signs.")
+
+
+def shared_now(
+    agent: Agent, before: Share | None, kind: ShareKind, name: str, access: ShareAccess, now: datetime
+) -> Share:
+    """The share of an agent (its newest revision) from now on, or the one from `before` with another access."""
+    if before is not None:
+        return before.model_copy(update={"access": access})
+    return Share(
+        owner=agent.owner, agent_id=agent.id, kind=kind, name=name, access=access, revision=agent.revision,
+        created_at=now.astimezone(UTC),
+    )  # fmt: skip
+
+
+def check_room_for_share(agent_id: str, others: int) -> None:
+    """Raises InvalidInput when an agent is shared with as many others as it can be."""
+    if others >= MAX_SHARES:
+        raise InvalidInput(
+            f"Agent {agent_id!r} is shared with {others} people and groups, which is the most. Share it with a group "
+            "instead, or end shares that are not used."
+        )
+
+
+def reach(shares: Sequence[Share]) -> tuple[ShareAccess, int]:
+    """The most that shares of one agent with one person allow, and the first revision they show."""
+    can_copy = any(share.access is ShareAccess.COPY for share in shares)
+    return ShareAccess.COPY if can_copy else ShareAccess.USE, min(share.revision for share in shares)
+
+
+def not_shared(owner: str, agent_id: str) -> NotFound:
+    return NotFound(
+        f"There is no agent {agent_id[:100]!r} of {owner[:100]!r} that is shared with you. If it was, it has been "
+        f"withdrawn or deleted: ask {owner[:100]}."
+    )
+
+
+def not_shared_revision(owner: str, agent_id: str, revision: int) -> NotFound:
+    return NotFound(
+        f"Revision {revision} of {owner}'s agent {agent_id!r} is not shared with you: it is from before it was shared, "
+        "or never was. Take the newest."
+    )
+
+
+def unknown_share(agent_id: str, kind: ShareKind, name: str) -> NotFound:
+    return NotFound(f"Agent {agent_id!r} is not shared with the {kind.value} {name[:100]!r}.")
+
+
+def other_than(owner: str, agent_owner: str | None) -> str | None:
+    """Whose agent is meant, when it is not `owner`'s own."""
+    return None if agent_owner == owner else agent_owner
 
 
 # Runs

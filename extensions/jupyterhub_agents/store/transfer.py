@@ -1,7 +1,8 @@
 """Moving a person: everything they have in one store, as one file, into any other store.
 
-What is copied is what the contract shows: agents with all revisions (those of deleted agents too), runs, events,
-approvals and transcripts, each as it was, with its ids, numbers and times. `exchange` says what the file looks like.
+What is copied is what the contract shows: agents with all revisions (those of deleted agents too) and with whom they
+are shared, runs, events, approvals and transcripts, each as it was, with its ids, numbers and times. `exchange` says
+what the file looks like.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from ..errors import AlreadyExists, Conflict, InvalidInput
 from ..ids import Clock, utcnow
-from ..models import Agent, Approval, Event, Run, TranscriptKey
+from ..models import Agent, Approval, Event, Run, Share, TranscriptKey
 from . import exchange
 from .base import AgentStore
 from .exchange import AgentHead, Counts, End, Entry, Item, grouped
@@ -136,6 +137,8 @@ class _Importer:
                 self._head = item
             elif isinstance(item, Agent):
                 await self._revision(item)
+            elif isinstance(item, Share):
+                await self._store.import_share(item)
             elif isinstance(item, Run):
                 await _unless_there(self._store.create_run(item.model_copy(update={"last_seq": 0})))
             elif isinstance(item, Approval):

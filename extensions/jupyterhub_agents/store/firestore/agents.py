@@ -15,7 +15,17 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 from ...models import Agent, AgentSpec, Page
 from .. import rules
 from ..paging import agent_cursor, revision_cursor
-from .database import ATTEMPTS, ConflictingCommit, Create, Database, Replace, Snapshot, too_many_conflicts
+from .database import (
+    ATTEMPTS,
+    ConflictingCommit,
+    Create,
+    Database,
+    Delete,
+    Replace,
+    Snapshot,
+    Write,
+    too_many_conflicts,
+)
 from .layout import new_token
 from .packing import pack, unpack
 
@@ -45,14 +55,14 @@ async def create(database: Database, owner: str, agent_id: str, spec: AgentSpec,
 
 async def get(database: Database, owner: str, agent_id: str, revision: int | None) -> Agent:
     if revision is None:
-        (agent,) = await _agents(database, owner, [await _newest(database, owner, agent_id)])
+        (agent,) = await unpacked(database, owner, [await newest_document(database, owner, agent_id)])
         return agent
     document = None
     if rules.is_agent_id(agent_id) and 1 <= revision <= rules.MAX_INTEGER:
         document = await database.get(database.layout.revisions(owner, agent_id).document(str(revision)))
     if document is None:
         raise rules.unknown_revision(agent_id, revision)
-    (agent,) = await _agents(database, owner, [document])
+    (agent,) = await unpacked(database, owner, [document])
     return agent
 
 
@@ -62,15 +72,15 @@ async def list_(database: Database, owner: str, deleted: bool, limit: int, after
     if after:
         query = query.start_after({"__name__": agents.document(after)})
     documents = await database.query(query)
-    items = await _agents(database, owner, documents[:limit])
+    items = await unpacked(database, owner, documents[:limit])
     return Page[Agent](items=items, next=agent_cursor(items[-1]) if len(documents) > limit else None)
 
 
 async def update(database: Database, owner: str, agent_id: str, spec: AgentSpec, revision: int, now: datetime) -> Agent:
     for _ in range(ATTEMPTS):
-        document = await _newest(database, owner, agent_id)
+        document = await newest_document(database, owner, agent_id)
         rules.check_revision(agent_id, document.get("revision"), revision)
-        (newest,) = await _agents(database, owner, [document])
+        (newest,) = await unpacked(database, owner, [document])
         if rules.same_spec(spec, newest.spec):
             return newest
         agent = Agent.from_spec(
@@ -86,12 +96,12 @@ async def update(database: Database, owner: str, agent_id: str, spec: AgentSpec,
 
 async def delete(database: Database, owner: str, agent_id: str, revision: int) -> None:
     for _ in range(ATTEMPTS):
-        document = await _newest(database, owner, agent_id)
+        document = await newest_document(database, owner, agent_id)
         rules.check_revision(agent_id, document.get("revision"), revision)
         try:
             token = new_token()
             gone = Replace(document.reference, {"deleted": True, "token": token}, _seen(document))
-            await database.commit([gone])
+            await database.commit([gone, *_ending(await shares_of(database, owner, agent_id))])
         except ConflictingCommit:
             continue
         return
@@ -107,7 +117,7 @@ async def list_revisions(database: Database, owner: str, agent_id: str, limit: i
     documents = await database.query(query)
     if not documents and await database.get(database.layout.agents(owner).document(agent_id)) is None:
         raise rules.unknown_agent(agent_id)
-    items = await _agents(database, owner, documents[:limit])
+    items = await unpacked(database, owner, documents[:limit])
     return Page[Agent](items=items, next=revision_cursor(items[-1]) if len(documents) > limit else None)
 
 
@@ -117,7 +127,7 @@ async def import_revision(database: Database, agent: Agent, deleted: bool) -> No
     numbered = database.layout.revisions(agent.owner, agent.id).document(str(agent.revision))
     for _ in range(ATTEMPTS):
         if document := await database.get(numbered):
-            (stored,) = await _agents(database, agent.owner, [document])
+            (stored,) = await unpacked(database, agent.owner, [document])
             if not rules.same_spec(stored, agent):
                 raise rules.revision_exists(agent)
             return
@@ -125,19 +135,30 @@ async def import_revision(database: Database, agent: Agent, deleted: bool) -> No
         rules.check_follows_revision(agent, 0 if newest is None else newest.get("revision"))
         try:
             await _store(database, agent, newest, deleted)
+            if deleted and (shares := await shares_of(database, agent.owner, agent.id)):
+                await database.commit(_ending(shares))
         except ConflictingCommit:
             continue
         return
     raise too_many_conflicts(f"agent {agent.id!r}")
 
 
-async def _newest(database: Database, owner: str, agent_id: str) -> Snapshot:
+async def newest_document(database: Database, owner: str, agent_id: str) -> Snapshot:
     document = None
     if rules.is_agent_id(agent_id):
         document = await database.get(database.layout.agents(owner).document(agent_id))
     if document is None or document.get("deleted"):
         raise rules.unknown_agent(agent_id)
     return document
+
+
+async def shares_of(database: Database, owner: str, agent_id: str) -> list[Snapshot]:
+    """With whom an agent is shared. There are MAX_SHARES at most."""
+    return await database.query(database.layout.shares(owner).where(filter=FieldFilter("agent", "==", agent_id)))
+
+
+def _ending(shares: Sequence[Snapshot]) -> list[Write]:
+    return [Delete(document.reference) for document in shares]
 
 
 async def _store(database: Database, agent: Agent, before: Snapshot | None, deleted: bool = False) -> None:
@@ -158,7 +179,7 @@ async def _store(database: Database, agent: Agent, before: Snapshot | None, dele
     )
 
 
-async def _agents(database: Database, owner: str, documents: Sequence[Snapshot]) -> list[Agent]:
+async def unpacked(database: Database, owner: str, documents: Sequence[Snapshot]) -> list[Agent]:
     records = await unpack(database, owner, [document.get("record") for document in documents])
     return [Agent.model_validate_json(record) for record in records]
 

@@ -7,13 +7,20 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from urllib.parse import quote, unquote
 
-from google.cloud.firestore_v1 import AsyncClient, AsyncCollectionReference, AsyncDocumentReference
+from google.cloud.firestore_v1 import (
+    AsyncClient,
+    AsyncCollectionReference,
+    AsyncDocumentReference,
+)
+from google.cloud.firestore_v1.async_query import AsyncCollectionGroup
 
 from ...models import Approval, Run, TranscriptKey
 from ..paging import microseconds
 
 _MAX_KEY = 1_400
 """Bytes; Firestore takes 1,500 (its "Usage and limits", document ids)."""
+
+SHARES = "shares"
 
 _TIME_OFFSET = 10**17
 """More microseconds than lie between the year 1 and 1970, so that each moment is a positive number."""
@@ -23,6 +30,7 @@ class Layout:
     """The references of one database."""
 
     def __init__(self, client: AsyncClient) -> None:
+        self._client = client
         self._owners: AsyncCollectionReference = client.collection("owners")
 
     def owners(self) -> AsyncCollectionReference:
@@ -34,6 +42,17 @@ class Layout:
 
     def revisions(self, owner: str, agent_id: str) -> AsyncCollectionReference:
         return _below(self.agents(owner).document(agent_id), "revisions")
+
+    def shares(self, owner: str) -> AsyncCollectionReference:
+        """With whom `owner`'s agents are shared."""
+        return self._of(owner, SHARES)
+
+    def share(self, owner: str, agent_id: str, kind: str, name: str) -> AsyncDocumentReference:
+        return self.shares(owner).document(f"{spread(name)}-{agent_id}-{digest(kind, name)}")
+
+    def all_shares(self) -> AsyncCollectionGroup:
+        """With whom everybody's agents are shared."""
+        return self._client.collection_group(SHARES)
 
     def runs(self, owner: str) -> AsyncCollectionReference:
         """What each run is like now."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from google.cloud.firestore_v1.base_query import FieldFilter
 from pydantic_core import from_json
 
-from ...models import Page, Run, RunStatus
+from ...models import Page, Run, RunStatus, agent_reference
 from .. import rules
 from ..paging import time_cursor
 from .database import ATTEMPTS, ConflictingCommit, Create, Database, Snapshot, too_many_conflicts
@@ -43,7 +43,7 @@ def head_documents(database: Database, head: Head, token: str) -> tuple[Create, 
     run = head.run
     record = pack(database.layout, run.owner, rules.in_utc(run).model_dump_json(exclude={"prompt", "last_seq"}), _ROOM)
     fields = {
-        "run": run.id, "number": head.number, "token": token, "order": sort_key_of(run), "agent": run.agent_id,
+        "run": run.id, "number": head.number, "token": token, "order": sort_key_of(run), "agent": run.agent,
         "conversation": run.conversation_id, "status": str(run.status), "last_seq": run.last_seq,
         "prompt": head.prompt, "record": record.value,
     }  # fmt: skip
@@ -92,6 +92,7 @@ async def list_(
     owner: str,
     *,
     agent_id: str | None,
+    agent_owner: str | None,
     conversation_id: str | None,
     statuses: Collection[RunStatus] | None,
     limit: int,
@@ -99,7 +100,7 @@ async def list_(
 ) -> Page[Run]:
     query = database.layout.runs(owner).order_by("order", direction="DESCENDING").limit(limit + 1)
     if agent_id is not None:
-        query = query.where(filter=FieldFilter("agent", "==", agent_id))
+        query = query.where(filter=FieldFilter("agent", "==", agent_reference(agent_owner, agent_id)))
     if conversation_id is not None:
         query = query.where(filter=FieldFilter("conversation", "==", conversation_id))
     if statuses is not None:

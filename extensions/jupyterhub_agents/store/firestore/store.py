@@ -22,11 +22,15 @@ from ...models import (
     Run,
     RunChanges,
     RunStatus,
+    Share,
+    ShareAccess,
+    SharedAgent,
+    ShareKind,
     TranscriptKey,
 )
 from .. import paging, rules
 from ..base import AgentStore
-from . import agents, approvals, runs, transcripts
+from . import agents, approvals, runs, shares, transcripts
 from . import events as event_log
 from .connection import connect, disconnect
 from .database import Database, Delete
@@ -160,6 +164,44 @@ class FirestoreStore(AgentStore):
         async with self._call() as opened:
             await agents.import_revision(opened.database, agent, deleted)
 
+    # Shares
+
+    async def share_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str, access: ShareAccess) -> Share:
+        rules.check_share(owner, kind, name)
+        async with self._call() as opened:
+            return await shares.share(opened.database, owner, agent_id, kind, name, access, self._clock())
+
+    async def unshare_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str) -> None:
+        async with self._call() as opened:
+            await shares.unshare(opened.database, owner, agent_id, kind, name)
+
+    async def list_shares(
+        self, owner: str, agent_id: str, *, limit: int = 100, after: str | None = None
+    ) -> Page[Share]:
+        paging.check_limit(limit)
+        start = paging.parse_share_cursor(after)
+        async with self._call() as opened:
+            return await shares.list_(opened.database, owner, agent_id, limit, start)
+
+    async def import_share(self, share: Share) -> None:
+        rules.check_share_name(share.kind, share.name)
+        async with self._call() as opened:
+            await shares.import_(opened.database, share)
+
+    async def list_shared(
+        self, person: str, groups: Collection[str], *, limit: int = 100, after: str | None = None
+    ) -> Page[SharedAgent]:
+        paging.check_limit(limit)
+        start = paging.parse_shared_cursor(after)
+        async with self._call() as opened:
+            return await shares.list_shared(opened.database, person, groups, limit, start)
+
+    async def get_shared_agent(
+        self, person: str, groups: Collection[str], owner: str, agent_id: str, revision: int | None = None
+    ) -> SharedAgent:
+        async with self._call() as opened:
+            return await shares.get(opened.database, person, groups, owner, agent_id, revision)
+
     # Runs
 
     async def create_run(self, run: Run) -> None:
@@ -178,6 +220,7 @@ class FirestoreStore(AgentStore):
         owner: str,
         *,
         agent_id: str | None = None,
+        agent_owner: str | None = None,
         conversation_id: str | None = None,
         statuses: Collection[RunStatus] | None = None,
         limit: int = 50,
@@ -187,8 +230,8 @@ class FirestoreStore(AgentStore):
         start = paging.parse_time_cursor(before)
         async with self._call() as opened:
             return await runs.list_(
-                opened.database, owner, agent_id=agent_id, conversation_id=conversation_id, statuses=statuses,
-                limit=limit, before=start,
+                opened.database, owner, agent_id=agent_id, agent_owner=rules.other_than(owner, agent_owner),
+                conversation_id=conversation_id, statuses=statuses, limit=limit, before=start,
             )  # fmt: skip
 
     # Events

@@ -17,6 +17,10 @@ from ...models import (
     Run,
     RunChanges,
     RunStatus,
+    Share,
+    ShareAccess,
+    SharedAgent,
+    ShareKind,
     TranscriptKey,
 )
 from .. import paging, rules
@@ -89,6 +93,49 @@ class RemoteStore(AgentStore):
         body = {"agent": agent, "deleted": deleted}
         await self._http.call("POST", agent.owner, "imported-revisions", body=body)
 
+    # Shares
+
+    async def share_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str, access: ShareAccess) -> Share:
+        rules.check_share(owner, kind, name)
+        if not rules.is_agent_id(agent_id):
+            raise rules.unknown_agent(agent_id)
+        body = {"kind": kind, "name": name, "access": access}
+        answer = await self._http.call("PUT", owner, "agents", agent_id, "shares", body=body)
+        return Share.model_validate_json(answer.content)
+
+    async def unshare_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str) -> None:
+        if not rules.is_agent_id(agent_id):
+            raise rules.unknown_share(agent_id, kind, name)
+        params = {"kind": kind, "name": name}
+        await self._http.call("DELETE", owner, "agents", agent_id, "shares", params=params, again=False)
+
+    async def list_shares(
+        self, owner: str, agent_id: str, *, limit: int = 100, after: str | None = None
+    ) -> Page[Share]:
+        if not rules.is_agent_id(agent_id):
+            raise rules.unknown_agent(agent_id)
+        params = {"limit": limit, "after": after}
+        return await self._page(Share, owner, "agents", agent_id, "shares", params=params)
+
+    async def import_share(self, share: Share) -> None:
+        rules.check_share_name(share.kind, share.name)
+        await self._http.call("POST", share.owner, "imported-shares", body=share)
+
+    async def list_shared(
+        self, person: str, groups: Collection[str], *, limit: int = 100, after: str | None = None
+    ) -> Page[SharedAgent]:
+        # Which groups count is not for a workspace to say: the service has them from the hub.
+        return await self._page(SharedAgent, person, "shared", params={"limit": limit, "after": after})
+
+    async def get_shared_agent(
+        self, person: str, groups: Collection[str], owner: str, agent_id: str, revision: int | None = None
+    ) -> SharedAgent:
+        if not rules.is_agent_id(agent_id):
+            raise rules.not_shared(owner, agent_id)
+        params = {"owner": owner, "id": agent_id, "revision": revision}
+        answer = await self._http.call("GET", person, "shared-agent", params=params)
+        return SharedAgent.model_validate_json(answer.content)
+
     # Runs
 
     async def create_run(self, run: Run) -> None:
@@ -107,6 +154,7 @@ class RemoteStore(AgentStore):
         owner: str,
         *,
         agent_id: str | None = None,
+        agent_owner: str | None = None,
         conversation_id: str | None = None,
         statuses: Collection[RunStatus] | None = None,
         limit: int = 50,
@@ -117,7 +165,8 @@ class RemoteStore(AgentStore):
             paging.parse_time_cursor(before)
             return Page[Run](items=[])
         params = {
-            "agent_id": agent_id, "conversation_id": conversation_id, "limit": limit, "before": before,
+            "agent_id": agent_id, "agent_owner": agent_owner, "conversation_id": conversation_id, "limit": limit,
+            "before": before,
             "status": None if statuses is None else sorted(statuses),
         }  # fmt: skip
         return await self._page(Run, owner, "runs", params=params)

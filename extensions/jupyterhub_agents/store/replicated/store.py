@@ -21,6 +21,10 @@ from ...models import (
     Run,
     RunChanges,
     RunStatus,
+    Share,
+    ShareAccess,
+    SharedAgent,
+    ShareKind,
     TranscriptKey,
 )
 from .. import rules
@@ -263,6 +267,41 @@ class ReplicatedStore(AgentStore):
     async def _is_adopted(self) -> bool:
         return await self._local.is_known(ADOPTED)
 
+    # Shares: the service's alone, for no home knows what others share
+
+    async def share_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str, access: ShareAccess) -> Share:
+        return await self._shared(lambda store: store.share_agent(owner, agent_id, kind, name, access))
+
+    async def unshare_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str) -> None:
+        return await self._shared(lambda store: store.unshare_agent(owner, agent_id, kind, name))
+
+    async def list_shares(
+        self, owner: str, agent_id: str, *, limit: int = 100, after: str | None = None
+    ) -> Page[Share]:
+        return await self._shared(lambda store: store.list_shares(owner, agent_id, limit=limit, after=after))
+
+    async def import_share(self, share: Share) -> None:
+        return await self._shared(lambda store: store.import_share(share))
+
+    async def list_shared(
+        self, person: str, groups: Collection[str], *, limit: int = 100, after: str | None = None
+    ) -> Page[SharedAgent]:
+        return await self._shared(lambda store: store.list_shared(person, groups, limit=limit, after=after))
+
+    async def get_shared_agent(
+        self, person: str, groups: Collection[str], owner: str, agent_id: str, revision: int | None = None
+    ) -> SharedAgent:
+        return await self._shared(lambda store: store.get_shared_agent(person, groups, owner, agent_id, revision))
+
+    async def _shared(self, call: Callable[[RemoteStore], Awaitable[T]]) -> T:
+        try:
+            return await self._there(call, ask=True)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                "What is shared cannot be read or changed now; your own agents, and runs that are at work, go on. "
+                f"{error.message}"
+            ) from error
+
     # Runs: written here
 
     async def create_run(self, run: Run) -> None:
@@ -279,12 +318,15 @@ class ReplicatedStore(AgentStore):
         owner: str,
         *,
         agent_id: str | None = None,
+        agent_owner: str | None = None,
         conversation_id: str | None = None,
         statuses: Collection[RunStatus] | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> Page[Run]:
-        filters: dict[str, Any] = {"agent_id": agent_id, "conversation_id": conversation_id, "statuses": statuses}
+        filters: dict[str, Any] = {
+            "agent_id": agent_id, "agent_owner": agent_owner, "conversation_id": conversation_id, "statuses": statuses,
+        }  # fmt: skip
 
         async def there(**page: Any) -> Page[Run]:
             return await self._there(lambda store: store.list_runs(owner, **filters, **page))

@@ -8,6 +8,7 @@ from datetime import datetime
 from ...models import Agent, AgentSpec, Page
 from .. import rules
 from ..paging import agent_cursor, revision_cursor
+from . import shares
 
 _NOW = "SELECT revision, deleted FROM agents WHERE owner = ? AND id = ?"
 _REVISION = "SELECT record FROM revisions WHERE owner = ? AND agent_id = ? AND revision = ?"
@@ -68,6 +69,7 @@ def update(
 def delete(connection: sqlite3.Connection, owner: str, agent_id: str, revision: int) -> None:
     rules.check_revision(agent_id, _newest(connection, owner, agent_id).revision, revision)
     connection.execute("UPDATE agents SET deleted = 1 WHERE owner = ? AND id = ?", (owner, agent_id))
+    shares.end(connection, owner, agent_id)
 
 
 def list_revisions(
@@ -98,6 +100,8 @@ def import_revision(connection: sqlite3.Connection, agent: Agent, deleted: bool)
         (agent.owner, agent.id, agent.revision, deleted),
     )
     _add_revision(connection, agent)
+    if deleted:
+        shares.end(connection, agent.owner, agent.id)
 
 
 def _newest(connection: sqlite3.Connection, owner: str, agent_id: str) -> Agent:

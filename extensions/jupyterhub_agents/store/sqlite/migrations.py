@@ -146,6 +146,25 @@ MIGRATIONS: Sequence[Migration] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        # None where the agent is the run's owner's own.
+        "ALTER TABLE runs ADD COLUMN agent_owner TEXT",
+        "DROP INDEX runs_of_agent",
+        "CREATE INDEX runs_of_agent ON runs (owner, agent_id, agent_owner, created_at, id, status)",
+        # `record` is the share as JSON; the columns before it are what it is found by.
+        """
+        CREATE TABLE shares (
+            owner    TEXT NOT NULL,
+            agent_id TEXT NOT NULL,
+            kind     TEXT NOT NULL,
+            name     TEXT NOT NULL,
+            record   TEXT NOT NULL,
+            PRIMARY KEY (owner, agent_id, kind, name),
+            FOREIGN KEY (owner, agent_id) REFERENCES agents (owner, id)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX shares_with ON shares (kind, name, owner, agent_id)",
+    ),
 )
 
 

@@ -14,7 +14,7 @@ from .events import LAST_SEQ
 
 _COLUMNS = (
     "owner", "id", "agent_id", "agent_revision", "trigger", "status", "session_id", "conversation_id", "continues",
-    "created_at", "started_at", "finished_at", "turns", "usage", "error", "notice", "prompt", "result",
+    "created_at", "started_at", "finished_at", "turns", "usage", "error", "notice", "prompt", "result", "agent_owner",
 )  # fmt: skip
 # Made of the constants above; values are always bound.
 # The names of columns, not values.
@@ -49,6 +49,7 @@ def list_(
     owner: str,
     *,
     agent_id: str | None,
+    agent_owner: str | None,
     conversation_id: str | None,
     statuses: Collection[RunStatus] | None,
     limit: int,
@@ -60,8 +61,9 @@ def list_(
         values.append(conversation_id)
     if agent_id is not None:
         # A conversation is short: with one given, its index is the better.
-        where.append("agent_id = ?" if conversation_id is None else "+agent_id = ?")
-        values.append(agent_id)
+        plus = "" if conversation_id is None else "+"
+        where.append(f"{plus}agent_id = ? AND {plus}agent_owner IS ?")
+        values += [agent_id, agent_owner]
     if statuses is not None:
         where.append(f"status IN ({', '.join('?' * len(statuses))})")
         values.extend(str(status) for status in statuses)

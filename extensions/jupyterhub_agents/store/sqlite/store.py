@@ -19,11 +19,15 @@ from ...models import (
     Run,
     RunChanges,
     RunStatus,
+    Share,
+    ShareAccess,
+    SharedAgent,
+    ShareKind,
     TranscriptKey,
 )
 from .. import paging, rules
 from ..base import AgentStore
-from . import agents, approvals, runs, transcripts, whole
+from . import agents, approvals, runs, shares, transcripts, whole
 from . import events as event_log
 from .file import SQLiteFile
 
@@ -88,6 +92,39 @@ class SQLiteStore(AgentStore):
     async def import_revision(self, agent: Agent, *, deleted: bool = False) -> None:
         await self._write(lambda db: agents.import_revision(db, agent, deleted), len(agent.instructions))
 
+    # Shares
+
+    async def share_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str, access: ShareAccess) -> Share:
+        rules.check_share(owner, kind, name)
+        now = self._clock()
+        return await self._write(lambda db: shares.share(db, owner, agent_id, kind, name, access, now))
+
+    async def unshare_agent(self, owner: str, agent_id: str, kind: ShareKind, name: str) -> None:
+        await self._write(lambda db: shares.unshare(db, owner, agent_id, kind, name))
+
+    async def list_shares(
+        self, owner: str, agent_id: str, *, limit: int = 100, after: str | None = None
+    ) -> Page[Share]:
+        paging.check_limit(limit)
+        start = paging.parse_share_cursor(after)
+        return await self._read(lambda db: shares.list_(db, owner, agent_id, limit, start))
+
+    async def import_share(self, share: Share) -> None:
+        rules.check_share_name(share.kind, share.name)
+        await self._write(lambda db: shares.import_(db, share))
+
+    async def list_shared(
+        self, person: str, groups: Collection[str], *, limit: int = 100, after: str | None = None
+    ) -> Page[SharedAgent]:
+        paging.check_limit(limit)
+        start = paging.parse_shared_cursor(after)
+        return await self._read(lambda db: shares.list_shared(db, person, groups, limit, start))
+
+    async def get_shared_agent(
+        self, person: str, groups: Collection[str], owner: str, agent_id: str, revision: int | None = None
+    ) -> SharedAgent:
+        return await self._read(lambda db: shares.get(db, person, groups, owner, agent_id, revision))
+
     # Runs
 
     async def create_run(self, run: Run) -> None:
@@ -103,6 +140,7 @@ class SQLiteStore(AgentStore):
         owner: str,
         *,
         agent_id: str | None = None,
+        agent_owner: str | None = None,
         conversation_id: str | None = None,
         statuses: Collection[RunStatus] | None = None,
         limit: int = 50,
@@ -112,8 +150,8 @@ class SQLiteStore(AgentStore):
         start = paging.parse_time_cursor(before)
         return await self._read(
             lambda db: runs.list_(
-                db, owner, agent_id=agent_id, conversation_id=conversation_id, statuses=statuses, limit=limit,
-                before=start,
+                db, owner, agent_id=agent_id, agent_owner=rules.other_than(owner, agent_owner),
+                conversation_id=conversation_id, statuses=statuses, limit=limit, before=start,
             )
         )  # fmt: skip
 

@@ -22,6 +22,7 @@ from .bounds import BoundClauses
 from .events import EventClauses
 from .moving import MovingClauses
 from .runs import RunClauses
+from .shares import ShareClauses
 from .transcripts import TranscriptClauses
 from .whole import WholeClauses
 
@@ -30,6 +31,6 @@ __all__ = ["StoreContract"]
 
 class StoreContract(
     AgentClauses, RunClauses, EventClauses, ApprovalClauses, TranscriptClauses, MovingClauses, ConcurrencyClauses,
-    BoundClauses, WholeClauses,
+    BoundClauses, ShareClauses, WholeClauses,
 ):  # fmt: skip
     """The promises of `AgentStore`. See the module for the fixtures a backend supplies."""

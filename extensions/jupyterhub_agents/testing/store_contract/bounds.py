@@ -8,6 +8,8 @@ from ...errors import InvalidInput, NotFound
 from ...models import (
     RunChanges,
     RunStatus,
+    ShareAccess,
+    ShareKind,
 )
 from ...store import MAX_PAGE, AgentStore
 from .clauses import Clauses
@@ -48,6 +50,13 @@ class BoundClauses(Clauses):
         assert (await store.list_runs(self.other, agent_id="reviewer")).items == []
         assert (await store.list_runs(self.other, conversation_id=run.conversation_id)).items == []
         assert (await store.list_runs(self.other, statuses=list(RunStatus))).items == []
+        await refused(
+            NotFound,
+            store.share_agent(self.other, "reviewer", ShareKind.PERSON, self.third, ShareAccess.USE),
+            store.list_shares(self.other, "reviewer"),
+            store.get_shared_agent(self.other, self.groups, self.owner, "reviewer"),
+        )
+        assert (await store.list_shared(self.other, self.groups)).items == []
         assert await store.get_agent(self.owner, "reviewer") == agent
         assert await store.get_run(self.owner, run.id) == run
         assert seqs(await store.list_events(self.owner, run.id)) == [1]
@@ -81,6 +90,8 @@ class BoundClauses(Clauses):
             store.list_runs(self.owner, limit=limit),
             store.list_events(self.owner, run.id, limit=limit),
             store.list_approvals(self.owner, limit=limit),
+            store.list_shares(self.owner, "reviewer", limit=limit),
+            store.list_shared(self.owner, [], limit=limit),
         )
 
     async def test_the_largest_page_may_be_asked_for(self, store: AgentStore) -> None:
@@ -102,6 +113,8 @@ class BoundClauses(Clauses):
             store.list_revisions(self.owner, "reviewer", before=cursor),
             store.list_runs(self.owner, before=cursor),
             store.list_approvals(self.owner, before=cursor),
+            store.list_shares(self.owner, "reviewer", after=cursor),
+            store.list_shared(self.owner, [], after=cursor),
         )
 
     async def test_a_negative_event_number_is_refused(self, store: AgentStore) -> None:

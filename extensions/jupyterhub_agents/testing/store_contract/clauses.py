@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from .samples import OTHERS_GROUPS
+
 
 class Clauses:
     pytestmark = pytest.mark.anyio
@@ -11,6 +13,11 @@ class Clauses:
     owner = "ada"
     other = "grace"
     """Two people that the store accepts."""
+
+    third = "alan"
+    """One more, who is in no group."""
+    groups = OTHERS_GROUPS
+    """The groups that `other` is in. A store that asks somebody else for them finds these there."""
 
     large_payload = 5_000_000
     """Bytes of one event's payload that the backend must take."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from ...models import Decision, RunChanges, RunError, RunStatus
+from ...models import Decision, RunChanges, RunError, RunStatus, ShareAccess, ShareKind
 from ...store import AgentStore
 from .samples import ODD_TEXT, T0, full_spec, make_approval, make_entries, make_events, make_run, spec, transcript_key
 
@@ -21,6 +21,9 @@ async def fill(store: AgentStore, owner: str, events: int = 450) -> None:
     await store.create_agent(owner, "again", spec())
     await store.delete_agent(owner, "again", revision=1)
     await store.create_agent(owner, "again", spec("Made again"))
+
+    await store.share_agent(owner, "reviewer", ShareKind.GROUP, "readers", ShareAccess.COPY)
+    await store.share_agent(owner, "again", ShareKind.PERSON, "grace.h", ShareAccess.USE)
 
     long, failed, waiting = (make_run(owner, number, prompt=ODD_TEXT) for number in range(3))
     await store.create_run(long)
@@ -41,6 +44,7 @@ async def fill(store: AgentStore, owner: str, events: int = 450) -> None:
     await store.decide_approval(owner, newest.id, Decision.DENY, message=ODD_TEXT, by="grace")
     await store.close_approvals(owner, failed.id)
     await store.create_approval(make_approval(waiting))
+    await store.create_run(make_run(owner, 3, agent_owner="alan"))
 
     mark = {"type": "mode"}
     for session, subpath, count in (("one", "", 700), ("one", "subagents/agent-1", 3), ("two/é", "only-this", 1)):

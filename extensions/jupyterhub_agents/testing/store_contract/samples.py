@@ -29,6 +29,7 @@ E = TypeVar("E", bound=AgentsError)
 
 T0 = datetime(2026, 3, 29, 1, 59, 59, 999_999, tzinfo=UTC)
 ODD_TEXT = 'nul \0, tab \t, line\r\nends, emoji 🧑‍🔬🇨🇭, combining é, right-to-left אב, U+2028 \u2028, "quotes" \\ '
+OTHERS_GROUPS = ("readers", "/team/ü")
 BAD_CURSORS = ("", "!", "next page", "0X10", "\0", "é", "9" * 5_000)
 
 
