@@ -12,13 +12,22 @@ from typing import Any
 import httpx
 import pytest
 
+from jupyterhub_agents.errors import NotFound
 from jupyterhub_agents.ids import new_id
+from jupyterhub_agents.models import ShareAccess, ShareKind
 from jupyterhub_agents.service.bodies import MAX_BODY
 from jupyterhub_agents.service.store_api import store_app
 from jupyterhub_agents.store import AgentStore
 from jupyterhub_agents.store.remote import RemoteStore
 from jupyterhub_agents.store.sqlite import SQLiteStore
-from jupyterhub_agents.testing.store_contract.samples import make_approval, make_events, make_run, spec, transcript_key
+from jupyterhub_agents.testing.store_contract.samples import (
+    OTHERS_GROUPS,
+    make_approval,
+    make_events,
+    make_run,
+    spec,
+    transcript_key,
+)
 
 from .store_service import Service, authenticate, remote_store
 
@@ -172,3 +181,22 @@ async def test_a_long_transcript_comes_whole(ada: RemoteStore) -> None:
     for first in range(0, 8_000, 4_000):
         await ada.append_transcript("ada", transcript_key(), entries[first : first + 4_000])
     assert await ada.load_transcript("ada", transcript_key()) == entries
+
+
+async def test_the_groups_that_count_are_those_that_the_hub_has_the_caller_in(url: str, ada: RemoteStore) -> None:
+    async with remote_store(url) as grace, remote_store(url) as alan:
+        await ada.create_agent("ada", "reviewer", spec())
+        await ada.share_agent("ada", "reviewer", ShareKind.GROUP, OTHERS_GROUPS[0], ShareAccess.USE)
+        # What a workspace says of its groups, right or wrong, changes nothing.
+        assert [each.agent.id for each in (await grace.list_shared("grace", [])).items] == ["reviewer"]
+        assert (await grace.get_shared_agent("grace", [], "ada", "reviewer")).agent.id == "reviewer"
+        assert (await alan.list_shared("alan", OTHERS_GROUPS)).items == []
+        with pytest.raises(NotFound):
+            await alan.get_shared_agent("alan", OTHERS_GROUPS, "ada", "reviewer")
+
+
+@pytest.mark.parametrize("path", ["shared?", "shared-agent?of=ada&id=reviewer&"])
+def test_no_request_can_say_which_groups_its_caller_is_in(http: httpx.Client, path: str) -> None:
+    answer = http.get(f"/store/ada/{path}groups={OTHERS_GROUPS[0]}")
+    assert answer.status_code == 400, answer.text
+    assert "groups" in answer.json()["message"]

@@ -115,7 +115,6 @@ def store_router(store: AgentStore, authenticate: Authenticate, is_known: IsKnow
                 try:
                     request.state.person = person = await authenticate(request)
                     _check_may(person, request.path_params.get("owner"))
-                    _check_may(person, request.path_params.get("person"))
                     if unknown := sorted(set(request.query_params) - known):
                         raise InvalidInput(f"There is no parameter {unknown[0][:100]!r} here: leave it out.")
                     bounded = BoundedRequest(request.scope, request.receive)
@@ -286,23 +285,20 @@ def _add_shares(router: APIRouter, store: AgentStore, is_known: IsKnown) -> None
         _check_same(owner, body.owner)
         await store.import_share(body)
 
-    @router.get("/{person}/shared")
-    async def list_shared(request: Request, person: str, limit: Limit = 100, after: Cursor = None) -> Response:
+    @router.get("/{owner}/shared")
+    async def list_shared(request: Request, owner: str, limit: Limit = 100, after: Cursor = None) -> Response:
         """What others share with the caller, or with a group that the hub has them in, by owner and id, as lines."""
         groups = _asking(request).groups
 
         async def call(**page: Any) -> Page[SharedAgent]:
-            return await store.list_shared(person, groups, **page)
+            return await store.list_shared(owner, groups, **page)
 
         return await _pages(request, call, "after", after, limit)
 
-    @router.get("/{person}/shared-agent", response_model=SharedAgent)
-    async def get_shared_agent(
-        request: Request, person: str, owner: str, id: str, revision: int | None = None
-    ) -> Response:
-        """An agent that `owner` shares with the caller, as it is now or was in a revision since it is shared."""
-        groups = _asking(request).groups
-        return await one(request, await store.get_shared_agent(person, groups, owner, id, revision))
+    @router.get("/{owner}/shared-agent", response_model=SharedAgent)
+    async def get_shared_agent(request: Request, owner: str, of: str, id: str, revision: int | None = None) -> Response:
+        """An agent of `of` that is shared with the caller, as it is now or was in a revision since it is shared."""
+        return await one(request, await store.get_shared_agent(owner, _asking(request).groups, of, id, revision))
 
 
 def _add_runs(router: APIRouter, store: AgentStore) -> None:

@@ -132,7 +132,7 @@ class RemoteStore(AgentStore):
     ) -> SharedAgent:
         if not rules.is_agent_id(agent_id):
             raise rules.not_shared(owner, agent_id)
-        params = {"owner": owner, "id": agent_id, "revision": revision}
+        params = {"of": owner, "id": agent_id, "revision": revision}
         answer = await self._http.call("GET", person, "shared-agent", params=params)
         return SharedAgent.model_validate_json(answer.content)
 
