@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .aio import AsyncAgentClient, AsyncAgentHandle, AsyncApprovalHandle, AsyncRunHandle
+    from .aio import AsyncAgentClient, AsyncAgentHandle, AsyncApprovalHandle, AsyncRunHandle, AsyncSharedAgentHandle
     from .door import Progress
     from .errors import (
         ClientError,
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         WorkspaceNotRunning,
     )
     from .protocol import Answer
-    from .sync import AgentClient, AgentHandle, ApprovalHandle, RunHandle
+    from .sync import AgentClient, AgentHandle, ApprovalHandle, RunHandle, SharedAgentHandle
+    from .views import ShareView
 
 _HOMES = {
     "AgentClient": "sync",
@@ -39,11 +40,14 @@ _HOMES = {
     "AsyncAgentHandle": "aio",
     "AsyncApprovalHandle": "aio",
     "AsyncRunHandle": "aio",
+    "AsyncSharedAgentHandle": "aio",
     "ClientError": "errors",
     "NoWorkspace": "errors",
     "Progress": "door",
     "RunFailed": "errors",
     "RunHandle": "sync",
+    "ShareView": "views",
+    "SharedAgentHandle": "sync",
     "TokenRefused": "errors",
     "Unreachable": "errors",
     "WorkspaceNotRunning": "errors",
@@ -58,11 +62,14 @@ __all__ = [
     "AsyncAgentHandle",
     "AsyncApprovalHandle",
     "AsyncRunHandle",
+    "AsyncSharedAgentHandle",
     "ClientError",
     "NoWorkspace",
     "Progress",
     "RunFailed",
     "RunHandle",
+    "ShareView",
+    "SharedAgentHandle",
     "TokenRefused",
     "Unreachable",
     "WorkspaceNotRunning",

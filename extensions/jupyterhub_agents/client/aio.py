@@ -13,7 +13,18 @@ import httpx
 from httpx_sse import EventSource
 
 from ..errors import AgentsError, NotFound
-from ..models import Agent, Approval, Decision, Event, Run, RunStatus, Trigger
+from ..models import (
+    Agent,
+    Approval,
+    Decision,
+    Event,
+    Run,
+    RunStatus,
+    ShareAccess,
+    SharedAgent,
+    ShareKind,
+    Trigger,
+)
 from . import discovery, door, protocol
 from .attempts import Attempts
 from .door import OnProgress, Progress
@@ -21,7 +32,7 @@ from .errors import RunFailed, WorkspaceNotRunning
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
 from .protocol import AgentChanges, AgentFields, Answer, Call, Health, PageCall
 from .transcript import PlainWriter, Transcript, Words
-from .views import AgentView, ApprovalView, Listing, RunView
+from .views import AgentView, ApprovalView, Listing, RunView, SharedAgentView, ShareView
 
 T = TypeVar("T")
 
@@ -73,8 +84,8 @@ class AsyncAgentClient:
         return Listing(AsyncAgentHandle(self, agent) for agent in await self._all(protocol.list_agents))
 
     async def agent(self, agent_id: str, revision: int | None = None) -> AsyncAgentHandle:
-        """One agent, as it is now or as it was in a revision."""
-        return AsyncAgentHandle(self, await self._send(protocol.get_agent(agent_id, revision)))
+        """One agent, as it is now or as it was in a revision. Another's that is shared is OWNER/ID."""
+        return AsyncAgentHandle(self, await self._send(protocol.get_agent(agent_id, revision)), agent_id)
 
     async def create_agent(
         self, name: str, *, id: str | None = None, **fields: Unpack[AgentFields]
@@ -91,6 +102,38 @@ class AsyncAgentClient:
             return AsyncAgentHandle(self, await self._send(protocol.create_agent(name, id, fields)))
         return await agent.update(**fields)
 
+    # Sharing
+
+    async def shared(self) -> Listing[AsyncSharedAgentHandle]:
+        """What others share with the person or their groups, by owner and id. `run("OWNER/ID", ...)` runs one."""
+        return Listing(AsyncSharedAgentHandle(self, each) for each in await self._all(protocol.list_shared))
+
+    async def copy_agent(self, reference: str, id: str | None = None) -> AsyncAgentHandle:
+        """Make an agent of one's own of the shared one that `reference`, OWNER/ID, names. Without `id` it gets the same
+        or a similar one. Raises NotAllowed when it is shared to use only."""
+        return AsyncAgentHandle(self, await self._send(protocol.copy_agent(reference, id)))
+
+    async def shares(self, agent_id: str) -> Listing[ShareView]:
+        """With whom an agent is shared."""
+        return Listing(ShareView(share) for share in await self._all(protocol.shares_pages(agent_id)))
+
+    async def share(
+        self,
+        agent_id: str,
+        name: str,
+        *,
+        kind: ShareKind | Literal["person", "group"] = "person",
+        access: ShareAccess | Literal["use", "copy"] = "use",
+    ) -> ShareView:
+        """Share an agent with a person, or with a group of JupyterHub's. Doing it again changes what they may do."""
+        return ShareView(await self._send(protocol.share_agent(agent_id, kind, name, access)))
+
+    async def unshare(
+        self, agent_id: str, name: str, *, kind: ShareKind | Literal["person", "group"] = "person"
+    ) -> None:
+        """Share it with them no more. Raises NotFound when it is not."""
+        await self._send(protocol.unshare_agent(agent_id, kind, name))
+
     # Runs
 
     async def run(
@@ -102,7 +145,8 @@ class AsyncAgentClient:
         continues: str | None = None,
         trigger: Trigger | None = None,
     ) -> AsyncRunHandle:
-        """Start a run. `continues` is the id of a run whose conversation it goes on with."""
+        """Start a run, of a shared agent by OWNER/ID. `continues` is the id of a run whose conversation it goes on
+        with."""
         call = protocol.start_run(agent_id, prompt, trigger or self._trigger, revision, continues)
         return AsyncRunHandle(self, await self._send(call))
 
@@ -284,41 +328,79 @@ class AsyncAgentClient:
 class AsyncAgentHandle(AgentView):
     """An agent, and what can be done with it."""
 
-    def __init__(self, client: AsyncAgentClient, record: Agent) -> None:
-        super().__init__(record)
+    def __init__(self, client: AsyncAgentClient, record: Agent, reference: str | None = None) -> None:
+        super().__init__(record, reference)
         self._client = client
 
     async def run(self, prompt: str, *, revision: int | None = None) -> AsyncRunHandle:
         """Start a run of the newest revision, or of the one named."""
-        return await self._client.run(self.id, prompt, revision=revision)
+        return await self._client.run(self.reference, prompt, revision=revision)
 
     async def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[AsyncRunHandle]:
         """Its newest runs first."""
-        return await self._client.runs(self.id, status=status, limit=limit)
+        return await self._client.runs(self.reference, status=status, limit=limit)
 
     async def refresh(self) -> Self:
         """Read the newest revision."""
-        self.record = await self._client._send(protocol.get_agent(self.id))
+        self.record = await self._client._send(protocol.get_agent(self.reference))
         return self
 
     async def update(self, **changes: Unpack[AgentChanges]) -> Self:
         """Change fields; the rest stays. Raises StaleRevision when it was changed elsewhere meanwhile."""
-        self.record = await self._client._send(protocol.update_agent(self.id, self.revision, changes))
+        self.record = await self._client._send(protocol.update_agent(self.reference, self.revision, changes))
         return self
 
     async def delete(self) -> None:
         """Take it out of the list. Its runs and revisions stay."""
-        await self._client._send(protocol.delete_agent(self.id, self.revision))
+        await self._client._send(protocol.delete_agent(self.reference, self.revision))
 
     async def revisions(self) -> Listing[AsyncAgentHandle]:
         """All revisions, newest first."""
-        revisions = await self._client._all(protocol.revisions_pages(self.id))
+        revisions = await self._client._all(protocol.revisions_pages(self.reference))
         return Listing(AsyncAgentHandle(self._client, agent) for agent in revisions)
 
     async def restore(self, revision: int) -> Self:
         """Make a new revision equal to an old one."""
-        self.record = await self._client._send(protocol.restore_revision(self.id, revision, self.revision))
+        self.record = await self._client._send(protocol.restore_revision(self.reference, revision, self.revision))
         return self
+
+    async def share(
+        self,
+        name: str,
+        *,
+        kind: ShareKind | Literal["person", "group"] = "person",
+        access: ShareAccess | Literal["use", "copy"] = "use",
+    ) -> ShareView:
+        """Share it with a person, or with a group of JupyterHub's, to use or to copy."""
+        return await self._client.share(self.reference, name, kind=kind, access=access)
+
+    async def unshare(self, name: str, *, kind: ShareKind | Literal["person", "group"] = "person") -> None:
+        """Share it with them no more."""
+        await self._client.unshare(self.reference, name, kind=kind)
+
+    async def shares(self) -> Listing[ShareView]:
+        """With whom it is shared."""
+        return await self._client.shares(self.reference)
+
+
+class AsyncSharedAgentHandle(SharedAgentView):
+    """An agent that somebody shares with the person, and what can be done with it."""
+
+    def __init__(self, client: AsyncAgentClient, shared: SharedAgent) -> None:
+        super().__init__(shared)
+        self._client = client
+
+    async def run(self, prompt: str) -> AsyncRunHandle:
+        """Start a run of its newest revision, here and on one's own budget."""
+        return await self._client.run(self.reference, prompt)
+
+    async def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[AsyncRunHandle]:
+        """The person's own newest runs of it first."""
+        return await self._client.runs(self.reference, status=status, limit=limit)
+
+    async def copy(self, id: str | None = None) -> AsyncAgentHandle:
+        """Make an agent of one's own of it."""
+        return await self._client.copy_agent(self.reference, id)
 
 
 class AsyncRunHandle(RunView):
@@ -416,7 +498,7 @@ class AsyncRunHandle(RunView):
 
     async def reply(self, prompt: str) -> AsyncRunHandle:
         """Start a run that goes on with this conversation."""
-        return await self._client.run(self.agent_id, prompt, continues=self.id)
+        return await self._client.run(self.agent, prompt, continues=self.id)
 
 
 class AsyncApprovalHandle(ApprovalView):

@@ -167,7 +167,8 @@ def run(
     detach: bool,
     as_json: bool,
 ) -> None:
-    """Run AGENT on PROMPT (or what comes on standard input) and show what it does.
+    """Run AGENT on PROMPT (or what comes on standard input) and show what it does. One that is shared with you is
+    OWNER/AGENT.
 
     Ctrl-C cancels the run. With --json every line is one {"type", "data"}: event, delta, run, and last end.
     """
@@ -188,6 +189,81 @@ def run(
             click.echo(handle.id)
         return
     sys.exit(exit_code(*console.follow(handle, as_json=as_json)))
+
+
+@cli.command()
+@click.argument("agent_id", metavar="AGENT")
+@click.option("--person", "people", multiple=True, metavar="NAME", help="With this person.")
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="With everybody in this group of the hub's.")
+@click.option("--copy", is_flag=True, help="They may also make an agent of their own of it.")
+@as_json
+@with_client
+def share(
+    client: AgentClient, agent_id: str, people: tuple[str, ...], groups: tuple[str, ...], copy: bool, as_json: bool
+) -> None:
+    """Share AGENT with people and groups, who run it in their own workspaces and on their own budgets; without names,
+    show with whom it is shared."""
+    from . import console
+
+    access: Literal["use", "copy"] = "copy" if copy else "use"
+    made = [client.share(agent_id, name, access=access) for name in people]
+    made += [client.share(agent_id, name, kind="group", access=access) for name in groups]
+    shares = client.shares(agent_id)
+    if as_json:
+        console.print_json([share.record for share in made or shares])
+        return
+    console.print_table(shares, empty=f"{agent_id} is shared with nobody.")
+    for notice in dict.fromkeys(share.notice for share in made if share.notice):
+        console.aside(notice)
+
+
+@cli.command()
+@click.argument("agent_id", metavar="AGENT")
+@click.option("--person", "people", multiple=True, metavar="NAME", help="With this person.")
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="With this group.")
+@with_client
+def unshare(client: AgentClient, agent_id: str, people: tuple[str, ...], groups: tuple[str, ...]) -> None:
+    """Share AGENT no more. Runs that are at work go on; none begins or is resumed."""
+    from . import console
+
+    if not people and not groups:
+        raise click.UsageError("Say with whom: --person NAME or --group NAME.")
+    for name in people:
+        client.unshare(agent_id, name)
+    for name in groups:
+        client.unshare(agent_id, name, kind="group")
+    console.say(f"{agent_id} is not shared with {', '.join((*people, *groups))} any more.")
+
+
+@cli.command()
+@as_json
+@with_client
+def shared(client: AgentClient, as_json: bool) -> None:
+    """The agents that others share with you."""
+    from ..models import SharedAgent
+    from . import console
+
+    found = client.shared()
+    if as_json:
+        console.print_json([SharedAgent(agent=each.record, access=each.access) for each in found])
+    else:
+        console.print_table(found, empty="Nobody shares an agent with you.")
+
+
+@cli.command()
+@click.argument("reference", metavar="OWNER/AGENT")
+@click.option("--id", "agent_id", metavar="ID", help="The copy's id; else the same, or one like it.")
+@as_json
+@with_client
+def copy(client: AgentClient, reference: str, agent_id: str | None, as_json: bool) -> None:
+    """Make an agent of your own of one that is shared with you to copy."""
+    from . import console
+
+    agent = client.copy_agent(reference, agent_id)
+    if as_json:
+        console.print_json(agent.record)
+    else:
+        console.say(f"Copied {reference} to {agent.id}. Run it: jupyter agents run {agent.id} 'What to do'")
 
 
 @cli.command()

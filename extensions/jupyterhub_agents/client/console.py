@@ -21,7 +21,7 @@ from ..errors import Conflict
 from ..models import Delta, Event, EventType, Run
 from .sync import AgentHandle, ApprovalHandle, RunHandle
 from .transcript import MARKS, Piece, PlainWriter, Transcript, clean, outcome
-from .views import AgentView, ApprovalView, RunView
+from .views import AgentView, ApprovalView, RunView, ShareView
 
 STYLES = {"tool": "cyan", "problem": "red", "notice": "yellow"}
 REFRESH_HZ = 8
@@ -203,6 +203,8 @@ def _decide(approval: ApprovalHandle, console: Console) -> str:
     choices = {"y": "yes", "n": "no"}
     if approval.rules:
         choices = {"y": "yes", "r": "always in this run", "a": "always with this agent", "n": "no"}
+        if approval.record.agent_owner is not None:
+            del choices["a"]  # another's, who says what it may always do
         console.print(Text(f"always would allow: {clean(', '.join(approval.rules))}", style="dim"))
     words = ", ".join(f"{key} {meaning}" for key, meaning in choices.items())
     match Prompt.ask(f"Allow it? ({words})", console=console, choices=list(choices), show_choices=False):
@@ -237,7 +239,9 @@ def _plain(item: BaseModel | dict[str, Any]) -> Any:
     return item.model_dump(mode="json") if isinstance(item, BaseModel) else item
 
 
-def print_table(items: Sequence[AgentView] | Sequence[RunView] | Sequence[ApprovalView], *, empty: str) -> None:
+def print_table(
+    items: Sequence[AgentView] | Sequence[RunView] | Sequence[ApprovalView] | Sequence[ShareView], *, empty: str
+) -> None:
     """A table; where no terminal cuts it to a width, tabs between the cells."""
     if not items:
         say(empty)

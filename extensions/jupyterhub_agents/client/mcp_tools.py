@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
-from ..errors import InvalidInput, NotAllowed
+from ..errors import AgentsError, InvalidInput, NotAllowed
 from ..models import MAX_INSTRUCTIONS, MAX_PROMPT, Agent, AgentSpec, Event, Model, Run, RunStatus
 from ..subagents import slug
 from .aio import AsyncAgentClient, AsyncRunHandle
+from .errors import ClientError
 from .transcript import Transcript
 
 MAX_TEXT = 20_000
@@ -42,7 +43,7 @@ _SHARED: dict[str, Any] = {
 _INSTRUCTIONS = "What it does and how, as you would tell a colleague who knows nothing of this conversation. Added to "
 _INSTRUCTIONS += "Claude Code's own system prompt."
 
-AnyId = Annotated[str, Field(min_length=1, max_length=200)]
+AnyId = Annotated[str, Field(min_length=1, max_length=400)]
 NewId = Annotated[
     str | None,
     Field(
@@ -76,12 +77,12 @@ class ListAgents(Model):
 
 
 class GetAgent(Model):
-    id: AnyId = Field(description="The agent's id.")
+    id: AnyId = Field(description="The agent's id, or OWNER/ID of a shared one.")
     revision: int | None = Field(default=None, ge=1, description="An earlier revision; leave it out for the newest.")
 
 
 class RunAgent(Model):
-    id: AnyId = Field(description="The agent's id.")
+    id: AnyId = Field(description="The agent's id, or OWNER/ID of one that another person shares.")
     prompt: str = Field(
         min_length=1, max_length=MAX_PROMPT,
         description="What it has to do now. It knows nothing of this conversation: say all that it needs.",
@@ -147,16 +148,27 @@ async def update_agent(client: AsyncAgentClient, given: Any, report: Report) -> 
 
 
 async def list_agents(client: AsyncAgentClient, given: Any, report: Report) -> Json:
-    return {"agents": [summary(agent.record) for agent in await client.agents()]}
+    found: Json = {"agents": [summary(agent.record) for agent in await client.agents()]}
+    try:
+        shared = await client.shared()
+    except ClientError:
+        raise
+    except AgentsError as error:
+        # The person's own are not held up by what is not theirs.
+        return found | {"shared_error": error.message}
+    if shared:
+        found["shared"] = [summary(each.record) | {"id": each.reference, "may": each.access.value} for each in shared]
+    return found
 
 
 async def get_agent(client: AsyncAgentClient, given: Any, report: Report) -> Json:
-    return whole((await client.agent(given.id, given.revision)).record)
+    agent = await client.agent(given.id, given.revision)
+    return whole(agent.record) | {"id": agent.reference}
 
 
 async def run_agent(client: AsyncAgentClient, given: Any, report: Report) -> Json:
     agent = await client.agent(given.id)
-    if agent.record.leads_conversations:
+    if agent.record.leads_conversations and "/" not in given.id:
         raise NotAllowed(f"{given.id} is the agent that leads conversations: run the agent that does the work itself.")
     run = await agent.run(given.prompt)
     await _watch(run, given.wait_s, report)
@@ -202,8 +214,9 @@ async def _watch(run: AsyncRunHandle, wait_s: float, report: Report) -> None:
 
 
 TOOLS = (
-    Tool("list_agents", "List the person's agents: id, name, description and revision of each. Look here before you "
-         "make an agent, and to find the one that is meant.", ListAgents, list_agents, read_only=True),
+    Tool("list_agents", "List the person's agents: id, name, description and revision of each, and under `shared` "
+         "those that others share with them, by OWNER/ID, which can be run but not changed. Look here before you make "
+         "an agent, and to find the one that is meant.", ListAgents, list_agents, read_only=True),
     Tool("get_agent", "All of one agent: its instructions, model, tools, limits, and its revision, which update_agent "
          "wants to know.", GetAgent, get_agent, read_only=True),
     Tool("create_agent", "Make a new agent for the person: a stored definition of who does a job and how, which can be "
@@ -238,7 +251,7 @@ def whole(agent: Agent) -> Json:
 
 def outcome(run: Run) -> Json:
     """How a run stands."""
-    found: Json = {"run_id": run.id, "agent_id": run.agent_id, "status": run.status.value}
+    found: Json = {"run_id": run.id, "agent_id": run.agent, "status": run.status.value}
     if run.result is not None:
         found["result"] = cut(run.result)
     if run.error is not None:

@@ -16,6 +16,7 @@ from .._version import __version__
 from ..errors import AgentsError, InvalidInput
 from ..models import (
     Agent,
+    AgentCopy,
     AgentCreate,
     AgentSpec,
     AgentUpdate,
@@ -30,7 +31,14 @@ from ..models import (
     RunError,
     RunResume,
     RunStatus,
+    Share,
+    ShareAccess,
+    ShareAnswer,
+    SharedAgent,
+    ShareKind,
+    ShareRequest,
     Trigger,
+    split_reference,
 )
 from .discovery import Hub, Workspace
 from .errors import NoWorkspace, TokenRefused, Unreachable, WorkspaceNotRunning
@@ -134,7 +142,49 @@ PageCall: TypeAlias = Callable[[str | None], Call[Page[T]]]
 
 
 def get_agent(agent_id: str, revision: int | None = None) -> Call[Agent]:
+    """One's own by its id, another's by OWNER/ID."""
+    owner, own_id = split_reference(agent_id)
+    if owner is not None:
+        found = get_shared(owner, own_id, revision)
+        return Call(found.method, found.path, lambda answer: found.read(answer).agent, found.params)
     return Call("GET", _path("agents", agent_id), Agent.model_validate, _given(revision=revision))
+
+
+def get_shared(owner: str, agent_id: str, revision: int | None = None) -> Call[SharedAgent]:
+    path = _path("shared", owner, agent_id)
+    return Call("GET", path, SharedAgent.model_validate, _given(revision=revision))
+
+
+def list_shared(after: str | None = None) -> Call[Page[SharedAgent]]:
+    return Call("GET", "api/shared", Page[SharedAgent].model_validate, _given(limit=PAGE, after=after))
+
+
+def copy_agent(reference: str, new_id: str | None) -> Call[Agent]:
+    owner, agent_id = split_reference(reference)
+    if owner is None:
+        raise InvalidInput(f"{reference!r} names nobody who shares it: give OWNER/ID, as `shared` lists it.")
+    body = _json(_checked(AgentCopy, _given(id=new_id)))
+    return Call("POST", _path("shared", owner, agent_id, "copy"), Agent.model_validate, body=body)
+
+
+def shares_pages(agent_id: str) -> PageCall[Share]:
+    path = _path("agents", agent_id, "shares")
+    return lambda after: Call("GET", path, Page[Share].model_validate, _given(limit=PAGE, after=after))
+
+
+def share_agent(agent_id: str, kind: ShareKind | str, name: str, access: ShareAccess | str) -> Call[Share]:
+    body = _json(_checked(ShareRequest, {"access": access}))
+    return Call("PUT", _share_path(agent_id, kind, name), ShareAnswer.model_validate, body=body)
+
+
+def unshare_agent(agent_id: str, kind: ShareKind | str, name: str) -> Call[None]:
+    return Call("DELETE", _share_path(agent_id, kind, name), lambda _: None)
+
+
+def _share_path(agent_id: str, kind: ShareKind | str, name: str) -> str:
+    if not name:
+        raise InvalidInput("The name is empty: say with whom.")
+    return _path("agents", agent_id, "shares", str(kind), name)
 
 
 def list_agents(after: str | None = None) -> Call[Page[Agent]]:
@@ -172,7 +222,9 @@ def start_run(
 ) -> Call[Run]:
     given = _given(prompt=prompt, trigger=trigger, revision=revision, continues=continues)
     body = _json(_checked(RunCreate, given))
-    return Call("POST", _path("agents", agent_id, "runs"), Run.model_validate, body=body)
+    owner, own_id = split_reference(agent_id)
+    path = _path("agents", agent_id) if owner is None else _path("shared", owner, own_id)
+    return Call("POST", f"{path}/runs", Run.model_validate, body=body)
 
 
 def get_run(run_id: str) -> Call[Run]:

@@ -12,7 +12,18 @@ import httpx
 from httpx_sse import EventSource
 
 from ..errors import AgentsError, NotFound
-from ..models import Agent, Approval, Decision, Event, Run, RunStatus, Trigger
+from ..models import (
+    Agent,
+    Approval,
+    Decision,
+    Event,
+    Run,
+    RunStatus,
+    ShareAccess,
+    SharedAgent,
+    ShareKind,
+    Trigger,
+)
 from . import discovery, door, protocol
 from .attempts import Attempts
 from .door import OnProgress, Progress
@@ -20,7 +31,7 @@ from .errors import RunFailed, WorkspaceNotRunning
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
 from .protocol import AgentChanges, AgentFields, Answer, Call, Health, PageCall
 from .transcript import PlainWriter, Transcript, Words
-from .views import AgentView, ApprovalView, Listing, RunView
+from .views import AgentView, ApprovalView, Listing, RunView, SharedAgentView, ShareView
 
 T = TypeVar("T")
 
@@ -83,8 +94,8 @@ class AgentClient:
         return Listing(AgentHandle(self, agent) for agent in self._all(protocol.list_agents))
 
     def agent(self, agent_id: str, revision: int | None = None) -> AgentHandle:
-        """One agent, as it is now or as it was in a revision."""
-        return AgentHandle(self, self._send(protocol.get_agent(agent_id, revision)))
+        """One agent, as it is now or as it was in a revision. Another's that is shared is OWNER/ID."""
+        return AgentHandle(self, self._send(protocol.get_agent(agent_id, revision)), agent_id)
 
     def create_agent(self, name: str, *, id: str | None = None, **fields: Unpack[AgentFields]) -> AgentHandle:
         """Make an agent. Without `id`, one is made of the name. Raises AlreadyExists."""
@@ -99,6 +110,36 @@ class AgentClient:
             return AgentHandle(self, self._send(protocol.create_agent(name, id, fields)))
         return agent.update(**fields)
 
+    # Sharing
+
+    def shared(self) -> Listing[SharedAgentHandle]:
+        """What others share with the person or their groups, by owner and id. `run("OWNER/ID", ...)` runs one."""
+        return Listing(SharedAgentHandle(self, each) for each in self._all(protocol.list_shared))
+
+    def copy_agent(self, reference: str, id: str | None = None) -> AgentHandle:
+        """Make an agent of one's own of the shared one that `reference`, OWNER/ID, names. Without `id` it gets the same
+        or a similar one. Raises NotAllowed when it is shared to use only."""
+        return AgentHandle(self, self._send(protocol.copy_agent(reference, id)))
+
+    def shares(self, agent_id: str) -> Listing[ShareView]:
+        """With whom an agent is shared."""
+        return Listing(ShareView(share) for share in self._all(protocol.shares_pages(agent_id)))
+
+    def share(
+        self,
+        agent_id: str,
+        name: str,
+        *,
+        kind: ShareKind | Literal["person", "group"] = "person",
+        access: ShareAccess | Literal["use", "copy"] = "use",
+    ) -> ShareView:
+        """Share an agent with a person, or with a group of JupyterHub's. Doing it again changes what they may do."""
+        return ShareView(self._send(protocol.share_agent(agent_id, kind, name, access)))
+
+    def unshare(self, agent_id: str, name: str, *, kind: ShareKind | Literal["person", "group"] = "person") -> None:
+        """Share it with them no more. Raises NotFound when it is not."""
+        self._send(protocol.unshare_agent(agent_id, kind, name))
+
     # Runs
 
     def run(
@@ -110,7 +151,8 @@ class AgentClient:
         continues: str | None = None,
         trigger: Trigger | None = None,
     ) -> RunHandle:
-        """Start a run. `continues` is the id of a run whose conversation it goes on with."""
+        """Start a run, of a shared agent by OWNER/ID. `continues` is the id of a run whose conversation it goes on
+        with."""
         call = protocol.start_run(agent_id, prompt, trigger or self._trigger, revision, continues)
         return RunHandle(self, self._send(call))
 
@@ -292,41 +334,79 @@ class AgentClient:
 class AgentHandle(AgentView):
     """An agent, and what can be done with it."""
 
-    def __init__(self, client: AgentClient, record: Agent) -> None:
-        super().__init__(record)
+    def __init__(self, client: AgentClient, record: Agent, reference: str | None = None) -> None:
+        super().__init__(record, reference)
         self._client = client
 
     def run(self, prompt: str, *, revision: int | None = None) -> RunHandle:
         """Start a run of the newest revision, or of the one named."""
-        return self._client.run(self.id, prompt, revision=revision)
+        return self._client.run(self.reference, prompt, revision=revision)
 
     def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[RunHandle]:
         """Its newest runs first."""
-        return self._client.runs(self.id, status=status, limit=limit)
+        return self._client.runs(self.reference, status=status, limit=limit)
 
     def refresh(self) -> Self:
         """Read the newest revision."""
-        self.record = self._client._send(protocol.get_agent(self.id))
+        self.record = self._client._send(protocol.get_agent(self.reference))
         return self
 
     def update(self, **changes: Unpack[AgentChanges]) -> Self:
         """Change fields; the rest stays. Raises StaleRevision when it was changed elsewhere meanwhile."""
-        self.record = self._client._send(protocol.update_agent(self.id, self.revision, changes))
+        self.record = self._client._send(protocol.update_agent(self.reference, self.revision, changes))
         return self
 
     def delete(self) -> None:
         """Take it out of the list. Its runs and revisions stay."""
-        self._client._send(protocol.delete_agent(self.id, self.revision))
+        self._client._send(protocol.delete_agent(self.reference, self.revision))
 
     def revisions(self) -> Listing[AgentHandle]:
         """All revisions, newest first."""
-        revisions = self._client._all(protocol.revisions_pages(self.id))
+        revisions = self._client._all(protocol.revisions_pages(self.reference))
         return Listing(AgentHandle(self._client, agent) for agent in revisions)
 
     def restore(self, revision: int) -> Self:
         """Make a new revision equal to an old one."""
-        self.record = self._client._send(protocol.restore_revision(self.id, revision, self.revision))
+        self.record = self._client._send(protocol.restore_revision(self.reference, revision, self.revision))
         return self
+
+    def share(
+        self,
+        name: str,
+        *,
+        kind: ShareKind | Literal["person", "group"] = "person",
+        access: ShareAccess | Literal["use", "copy"] = "use",
+    ) -> ShareView:
+        """Share it with a person, or with a group of JupyterHub's, to use or to copy."""
+        return self._client.share(self.reference, name, kind=kind, access=access)
+
+    def unshare(self, name: str, *, kind: ShareKind | Literal["person", "group"] = "person") -> None:
+        """Share it with them no more."""
+        self._client.unshare(self.reference, name, kind=kind)
+
+    def shares(self) -> Listing[ShareView]:
+        """With whom it is shared."""
+        return self._client.shares(self.reference)
+
+
+class SharedAgentHandle(SharedAgentView):
+    """An agent that somebody shares with the person, and what can be done with it."""
+
+    def __init__(self, client: AgentClient, shared: SharedAgent) -> None:
+        super().__init__(shared)
+        self._client = client
+
+    def run(self, prompt: str) -> RunHandle:
+        """Start a run of its newest revision, here and on one's own budget."""
+        return self._client.run(self.reference, prompt)
+
+    def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[RunHandle]:
+        """The person's own newest runs of it first."""
+        return self._client.runs(self.reference, status=status, limit=limit)
+
+    def copy(self, id: str | None = None) -> AgentHandle:
+        """Make an agent of one's own of it."""
+        return self._client.copy_agent(self.reference, id)
 
 
 class RunHandle(RunView):
@@ -418,7 +498,7 @@ class RunHandle(RunView):
 
     def reply(self, prompt: str) -> RunHandle:
         """Start a run that goes on with this conversation."""
-        return self._client.run(self.agent_id, prompt, continues=self.id)
+        return self._client.run(self.agent, prompt, continues=self.id)
 
 
 class ApprovalHandle(ApprovalView):

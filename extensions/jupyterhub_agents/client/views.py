@@ -9,17 +9,31 @@ from typing import SupportsIndex, TypeVar, overload
 
 from pydantic import JsonValue
 
-from ..models import Agent, Approval, Decision, Run, RunError, RunStatus
+from ..models import (
+    Agent,
+    Approval,
+    Decision,
+    Run,
+    RunError,
+    RunStatus,
+    Share,
+    ShareAnswer,
+    SharedAgent,
+    agent_reference,
+    shared_directory,
+)
 from .transcript import clean, describe_call, one_line, outcome
 
-H = TypeVar("H", bound="AgentView | RunView | ApprovalView")
+H = TypeVar("H", bound="AgentView | RunView | ApprovalView | ShareView")
 
 
 class AgentView:
-    """An agent as it was last seen: `record` is the whole definition, its common fields are here too."""
+    """An agent as it was last seen: `record` is the whole definition, its common fields are here too. `reference` is
+    what it is called here: its id, and for another person's OWNER/ID."""
 
-    def __init__(self, record: Agent) -> None:
+    def __init__(self, record: Agent, reference: str | None = None) -> None:
         self.record = record
+        self.reference = reference or record.id
 
     @property
     def id(self) -> str:
@@ -43,21 +57,22 @@ class AgentView:
 
     @property
     def directory(self) -> str:
-        """Where it works, relative to the home."""
-        return self.record.working_directory
+        """Where it works, relative to the person's home."""
+        is_own = self.reference == self.record.id
+        return self.record.working_directory if is_own else shared_directory(self.record.owner, self.record.id)
 
     def __repr__(self) -> str:
-        return f"<agent {self.id!r}, revision {self.revision}: {one_line(self.name)}>"
+        return f"<agent {self.reference!r}, revision {self.revision}: {one_line(self.name)}>"
 
     def row(self) -> list[str]:
-        return [self.id, self.name, one_line(self.description), str(self.revision)]
+        return [self.reference, self.name, one_line(self.description), str(self.revision)]
 
-    columns = ("agent", "name", "description", "revision")
+    columns: tuple[str, ...] = ("agent", "name", "description", "revision")
 
     def _repr_html_(self) -> str:
         agent = self.record
         facts = {
-            "agent": self.id,
+            "agent": self.reference,
             "name": self.name,
             "description": self.description,
             "model": agent.model or "Claude Code's default",
@@ -66,6 +81,45 @@ class AgentView:
             "revision": str(self.revision),
         }
         return _facts(facts)
+
+
+class SharedAgentView(AgentView):
+    """An agent that somebody shares with the person: `owner` is who, `access` what they may do with it."""
+
+    def __init__(self, shared: SharedAgent) -> None:
+        super().__init__(shared.agent, agent_reference(shared.agent.owner, shared.agent.id))
+        self.access = shared.access
+
+    @property
+    def owner(self) -> str:
+        return self.record.owner
+
+    def row(self) -> list[str]:
+        return [*super().row(), self.access.value]
+
+    columns = (*AgentView.columns, "access")
+
+
+class ShareView:
+    """With whom an agent is shared: `record` is all of it."""
+
+    def __init__(self, record: Share) -> None:
+        self.record = record
+
+    @property
+    def notice(self) -> str | None:
+        """What to know of a share that was just made, such as of secrets."""
+        return self.record.notice if isinstance(self.record, ShareAnswer) else None
+
+    def __repr__(self) -> str:
+        share = self.record
+        return f"<{share.agent_id!r} shared with the {share.kind} {share.name!r} to {share.access}>"
+
+    def row(self) -> list[str]:
+        share = self.record
+        return [share.agent_id, share.kind.value, share.name, share.access.value]
+
+    columns = ("agent", "shared with", "name", "access")
 
 
 class RunView:
@@ -81,6 +135,11 @@ class RunView:
     @property
     def agent_id(self) -> str:
         return self.record.agent_id
+
+    @property
+    def agent(self) -> str:
+        """What its agent is called: its id, and another person's OWNER/ID."""
+        return self.record.agent
 
     @property
     def status(self) -> RunStatus:
@@ -108,10 +167,10 @@ class RunView:
         return self.record.notice
 
     def __repr__(self) -> str:
-        return f"<run {self.id} of {self.agent_id!r}: {outcome(self.record)}>"
+        return f"<run {self.id} of {self.agent!r}: {outcome(self.record)}>"
 
     def row(self) -> list[str]:
-        return [self.id, self.agent_id, one_line(self.prompt), outcome(self.record)]
+        return [self.id, self.agent, one_line(self.prompt), outcome(self.record)]
 
     columns = ("run", "agent", "prompt", "status")
 
@@ -119,7 +178,7 @@ class RunView:
         run = self.record
         facts = {
             "run": run.id,
-            "agent": f"{run.agent_id}, revision {run.agent_revision}",
+            "agent": f"{run.agent}, revision {run.agent_revision}",
             "prompt": one_line(run.prompt),
             "status": outcome(run),
             "error": run.error.message if run.error else "",
@@ -177,14 +236,14 @@ class ApprovalView:
         return f"<approval {self.id}: {self.call}, {self.state}>"
 
     def row(self) -> list[str]:
-        return [self.id, self.record.agent_id, self.call, self.state]
+        return [self.id, agent_reference(self.record.agent_owner, self.record.agent_id), self.call, self.state]
 
     columns = ("approval", "agent", "call", "status")
 
     def _repr_html_(self) -> str:
         facts = {
             "approval": self.id,
-            "agent": self.record.agent_id,
+            "agent": agent_reference(self.record.agent_owner, self.record.agent_id),
             "tool": self.tool,
             "input": json.dumps(self.input, indent=2, ensure_ascii=False),
             "reason": self.record.reason or "",

@@ -112,6 +112,7 @@ class Gate:
             owner=self._recorder.run.owner,
             run_id=self._recorder.run.id,
             agent_id=self._recorder.run.agent_id,
+            agent_owner=self._recorder.run.agent_owner,
             tool=tool,
             tool_use_id=context.tool_use_id,
             input=given,

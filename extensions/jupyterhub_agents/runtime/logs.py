@@ -32,7 +32,7 @@ _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "col
 @contextmanager
 def about(run: Run) -> Iterator[None]:
     """What is logged within is about this run."""
-    token = _run.set(dict(zip(_IDS, (run.id, run.owner, run.agent_id), strict=True)))
+    token = _run.set(dict(zip(_IDS, (run.id, run.owner, run.agent), strict=True)))
     try:
         yield
     finally:

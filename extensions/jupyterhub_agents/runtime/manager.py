@@ -21,6 +21,7 @@ from ..errors import (
     AgentsError,
     Conflict,
     InvalidInput,
+    NotAllowed,
     NotFound,
     QueueFull,
     RuntimeUnavailable,
@@ -28,7 +29,18 @@ from ..errors import (
     StoreUnavailable,
 )
 from ..ids import Clock, new_id, new_session_id, utcnow
-from ..models import MAX_TOOLS, Agent, Approval, Decision, EventType, Run, RunCreate, RunStatus
+from ..models import (
+    MAX_TOOLS,
+    Agent,
+    Approval,
+    Decision,
+    EventType,
+    Run,
+    RunCreate,
+    RunStatus,
+    agent_reference,
+    shared_directory,
+)
 from ..store import MAX_PAGE, AgentStore
 from . import metrics
 from .approvals import QUESTION, Gate
@@ -242,19 +254,23 @@ class RunManager(LoggingConfigurable):
 
     # What people ask for
 
-    async def start(self, agent_id: str, request: RunCreate) -> Run:
-        """Make a run and put it into the queue. Raises NotFound, QueueFull, Conflict."""
+    async def start(self, agent_id: str, request: RunCreate, *, agent_owner: str | None = None) -> Run:
+        """Make a run of an agent, the person's own or one that `agent_owner` shares with them, and put it into the
+        queue. Raises NotFound, QueueFull, Conflict."""
         self._take_more()
-        agent = await self.store.get_agent(self.owner, agent_id, request.revision)
+        if agent_owner == self.owner:
+            agent_owner = None
+        agent = await self._agent(agent_owner, agent_id, request.revision)
         before = None
         if request.continues is not None:
             before = await self.store.get_run(self.owner, request.continues)
-            if before.agent_id != agent_id:
+            if (before.agent_id, before.agent_owner) != (agent_id, agent_owner):
                 raise InvalidInput(
-                    f"The run {before.id} is one of the agent {before.agent_id}; the same agent must go on."
+                    f"The run {before.id} is one of the agent {before.agent}; the same agent must go on."
                 )
         warm = None
-        if before is None:
+        # Nothing of another person's is started before it is asked for, nor left when they have withdrawn it.
+        if before is None and agent_owner is None:
             self.pool.used(agent)
             warm = self.pool.take(agent) if not self._places.locked() else None
         run_id = warm.run_id if warm else new_id(self._clock)
@@ -262,6 +278,7 @@ class RunManager(LoggingConfigurable):
             id=run_id,
             owner=self.owner,
             agent_id=agent.id,
+            agent_owner=agent_owner,
             agent_revision=agent.revision,
             trigger=request.trigger,
             prompt=request.prompt,
@@ -286,7 +303,8 @@ class RunManager(LoggingConfigurable):
             raise
 
     async def resume(self, run_id: str, prompt: str | None = None) -> Run:
-        """Go on with a run that stopped before its end, in the same Claude session. Raises NotFound, Conflict."""
+        """Go on with a run that stopped before its end, in the same Claude session. Raises NotFound, Conflict, and
+        NotAllowed when its agent is another's who shares it no more."""
         self._take_more()
         run = await self.store.get_run(self.owner, run_id)
         if run.status is RunStatus.SUCCEEDED:
@@ -300,13 +318,33 @@ class RunManager(LoggingConfigurable):
             )
         live = self._reserve(run)
         try:
-            agent = await self.store.get_agent(self.owner, run.agent_id, run.agent_revision)
+            agent = await self._agent_of(run)
             await live.gate.load()
             return await self._enqueue(live, agent, await self._next_turn(live, agent, prompt))
         except BaseException:
             if live.task is None:
                 await self._release(live)
             raise
+
+    async def _agent(self, owner: str | None, agent_id: str, revision: int | None) -> Agent:
+        """The person's own agent, or another's for as long as they share it. Raises NotFound."""
+        if owner is None:
+            return await self.store.get_agent(self.owner, agent_id, revision)
+        # Which groups the person is in, the hub's service knows.
+        return (await self.store.get_shared_agent(self.owner, (), owner, agent_id, revision)).agent
+
+    async def _agent_of(self, run: Run) -> Agent:
+        """The revision that a run is of. Raises NotAllowed when it is another's who shares it no more."""
+        try:
+            return await self._agent(run.agent_owner, run.agent_id, run.agent_revision)
+        except NotFound as error:
+            if run.agent_owner is None:
+                raise
+            raise NotAllowed(
+                f"The run {run.id} cannot go on: {run.agent_owner} does not share revision {run.agent_revision} of the "
+                f"agent {run.agent_id} with you any more. Ask {run.agent_owner} to share it again, or start a new run. "
+                "What this run did stays here for you to read."
+            ) from error
 
     async def _next_turn(self, live: LiveRun, agent: Agent, prompt: str | None) -> Turn:
         """How a run goes on in its session, or, when there is none yet, begins again. Decisions that its CLI has not
@@ -349,6 +387,11 @@ class RunManager(LoggingConfigurable):
         """Decide whether a tool call that waits may be made. Raises NotFound, InvalidInput, and Conflict when somebody
         was faster or the run has ended."""
         approval = await self.store.get_approval(self.owner, approval_id)
+        if decision is Decision.AGENT and approval.agent_owner is not None:
+            raise NotAllowed(
+                f"The agent {approval.agent_id} is {approval.agent_owner}'s, who alone says what it may always do. "
+                "Decide `run` to allow such calls for this run, or make a copy of the agent and run that."
+            )
         if decision in (Decision.RUN, Decision.AGENT) and not approval.rules:
             raise InvalidInput(
                 f"This call of {approval.tool} can be allowed once only: no rule describes such calls, or the site has "
@@ -437,7 +480,8 @@ class RunManager(LoggingConfigurable):
         waiting = (await self.store.list_approvals(self.owner, run_id=run.id, waiting=True, limit=1)).items
         if not waiting and run.status is not RunStatus.WAITING:
             return False
-        agent = await self.store.get_agent(self.owner, run.agent_id, run.agent_revision)
+        # Another's is looked at when the run goes on: they may have withdrawn it, and the service may be away.
+        agent = await self._agent_of(run) if run.agent_owner is None else None
         live = self._reserve(run)
         try:
             await live.gate.load()
@@ -506,19 +550,19 @@ class RunManager(LoggingConfigurable):
         with about(live.feed.run):
             tell_queued(live.feed.run, resumed=turn.resume)
 
-    def _begin(self, live: LiveRun, agent: Agent, turn: Turn | None) -> None:
+    def _begin(self, live: LiveRun, agent: Agent | None, turn: Turn | None) -> None:
         with about(live.feed.run):
             live.task = asyncio.create_task(self._live_out(live, agent, turn), name=f"live run {live.feed.run.id}")
 
-    async def _live_out(self, live: LiveRun, agent: Agent, turn: Turn | None) -> None:
-        """The whole life of a run from the queue to its end; without a turn it begins at rest. Owns the run's place,
-        recorder and feed."""
+    async def _live_out(self, live: LiveRun, agent: Agent | None, turn: Turn | None) -> None:
+        """The whole life of a run from the queue to its end; without an agent and a turn it begins at rest. Owns the
+        run's place, recorder and feed."""
         before = live.feed.run
         try:
             try:
                 while True:
-                    if turn is None:
-                        turn = await self._rest(live, agent)
+                    if turn is None or agent is None:
+                        agent, turn = await self._rest(live, agent)
                     async with self._places:
                         outcome = await self._execute(live, agent, turn)
                     if outcome.status is not RunStatus.WAITING:
@@ -545,14 +589,18 @@ class RunManager(LoggingConfigurable):
                 tell_ended(live.feed.run, before)
             self.pool.fill()
 
-    async def _rest(self, live: LiveRun, agent: Agent) -> Turn:
-        """Wait, without a process, until a person has decided about all calls; gives how to go on."""
+    async def _rest(self, live: LiveRun, agent: Agent | None) -> tuple[Agent, Turn]:
+        """Wait, without a process, until a person has decided about all calls; gives how to go on. Raises NotAllowed as
+        `_agent_of` does: another's agent may have been withdrawn meanwhile."""
+        run = live.feed.run
         live.rests = True
         await live.gate.all_decided()
         live.rests = False
-        turn = await live.recorder.persist(lambda: self._next_turn(live, agent, None))
+        if agent is None or run.agent_owner is not None:
+            agent = await live.recorder.persist(lambda: self._agent_of(run))
+        turn = await live.recorder.persist(partial(self._next_turn, live, agent, None))
         await self._record_queued(live, turn)
-        return turn
+        return agent, turn
 
     async def _record_end_without_process(self, live: LiveRun) -> None:
         if live.stopped is not Stop.CANCEL and (live.gate.waiting or live.gate.untold):
@@ -618,6 +666,8 @@ class RunManager(LoggingConfigurable):
     async def _directory_of(self, run: Run, agent: Agent) -> str:
         """Where a run works: the whole conversation stays where it began, because the CLI finds a session by its
         folder."""
+        if run.agent_owner is not None:
+            return shared_directory(run.agent_owner, run.agent_id)
         if run.conversation_id == run.id:
             return agent.working_directory
         first = await self.store.get_run(self.owner, run.conversation_id)
@@ -639,10 +689,14 @@ class RunManager(LoggingConfigurable):
             return None
         try:
             directory = self._inside_home(agent.working_directory)
-            options = {"managed_settings": self.managed_settings, "extras": self.extras(agent)}
+            options = {"managed_settings": self.managed_settings, "extras": self._extras_of(agent)}
             return Recipe(agent, directory, self.cli_path, {**os.environ, **self.environment}, options)
         except AgentsError:
             return None  # a run says it, when there is one
+
+    def _extras_of(self, agent: Agent) -> RunExtras | None:
+        """Another's agent gets none: what it says of itself opens nothing here."""
+        return self.extras(agent) if agent.owner == self.owner else None
 
     def _prepare(
         self, agent: Agent, run_id: str, session: SessionChoice, directory: Path, rules: list[str]
@@ -651,7 +705,8 @@ class RunManager(LoggingConfigurable):
         # Claude Code's variables are set when it is started: the key is made then, for the run or for its session.
         key = self._keys.environment(
             work_s=agent.timeout_s or self.default_timeout_s,
-            run_id=run_id, agent_id=agent.id, session_id=session.id,
+            run_id=run_id, session_id=session.id,
+            agent_id=agent_reference(None if agent.owner == self.owner else agent.owner, agent.id),
         )  # fmt: skip
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -676,6 +731,6 @@ class RunManager(LoggingConfigurable):
             managed_settings=self.managed_settings,
             rules=rules,
             files=files,
-            extras=self.extras(agent),
+            extras=self._extras_of(agent),
         )
         return ClaudeSession(options), files

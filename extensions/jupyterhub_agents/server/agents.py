@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..errors import AlreadyExists, InvalidInput
 from ..models import Agent, AgentCreate, AgentSpec, AgentUpdate, Model
+from ..store import AgentStore
 from ..subagents import render, slug
 from .base import AgentsHandler, authorized, validated, web
 
@@ -63,21 +64,10 @@ class AgentsListHandler(AgentsHandler):
     async def post(self) -> None:
         request = self.body(AgentCreate)
         spec = AgentSpec(**{name: getattr(request, name) for name in AgentSpec.model_fields})
-        agent = await self._create(request.id, spec)
+        wanted = slug(spec.name)[:60].rstrip("-") or "agent"
+        agent = await created(await self.store(), self.owner, request.id, wanted, spec)
         self.set_header("Location", f"{self.base_url}api/agents/{agent.id}")
         self.reply(agent, 201)
-
-    async def _create(self, agent_id: str | None, spec: AgentSpec) -> Agent:
-        store = await self.store()
-        if agent_id is not None:
-            return await store.create_agent(self.owner, agent_id, spec)
-        wanted = slug(spec.name)[:60].rstrip("-") or "agent"
-        for number in range(1, ID_TRIES + 1):
-            try:
-                return await store.create_agent(self.owner, wanted if number == 1 else f"{wanted}-{number}", spec)
-            except AlreadyExists:
-                continue
-        raise AlreadyExists(f"There are {ID_TRIES} agents named like {spec.name!r} already: give this one an `id`.")
 
 
 class AgentHandler(AgentsHandler):
@@ -146,6 +136,19 @@ class RestoreHandler(AgentsHandler):
         agent = await store.update_agent(self.owner, agent_id, old.spec, revision=request.revision)
         (await self.manager()).pool.changed(agent_id, agent)
         self.reply(agent)
+
+
+async def created(store: AgentStore, owner: str, agent_id: str | None, wanted: str, spec: AgentSpec) -> Agent:
+    """Make an agent of this id; without one, of the id that is `wanted`, or of one like it that is free. Raises
+    AlreadyExists."""
+    if agent_id is not None:
+        return await store.create_agent(owner, agent_id, spec)
+    for number in range(1, ID_TRIES + 1):
+        try:
+            return await store.create_agent(owner, wanted if number == 1 else f"{wanted[:60]}-{number}", spec)
+        except AlreadyExists:
+            continue
+    raise AlreadyExists(f"There are {ID_TRIES} agents named like {spec.name!r} already: give this one an `id`.")
 
 
 def comparison(before: Agent, after: Agent) -> Comparison:

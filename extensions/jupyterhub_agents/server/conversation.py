@@ -186,7 +186,7 @@ async def newest_turn(store: AgentStore, owner: str, conversation_id: str) -> Ru
     """The newest run of a conversation with the assistant. Raises NotFound."""
     found = await store.list_runs(owner, conversation_id=conversation_id, limit=1)
     for run in found.items:
-        if run.trigger is Trigger.CONVERSATION:
+        if run.trigger is Trigger.CONVERSATION and run.agent_owner is None:
             with suppress(NotFound):
                 if (await store.get_agent(owner, run.agent_id)).leads_conversations:
                     return run

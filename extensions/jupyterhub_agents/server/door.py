@@ -7,7 +7,8 @@ The file `door` in the state folder has the socket's path, so that it is found a
 server of a home opens a door.
 
 What is the person's own to say is not offered: decisions on approvals, because an agent must not allow itself what it
-asks for, and conversations, whose agent would talk to itself.
+asks for, with whom agents are shared, because that hands them on to others, and conversations, whose agent would talk
+to itself.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ log = logging.getLogger(__name__)
 
 NAME = "jupyterhub_agents"
 """The extension's name, which ExtensionApp gives its handlers."""
-OFFERED = ("agents", "runs", "agents-health", "agents-openapi.json")
+OFFERED = ("agents", "shared", "runs", "agents-health", "agents-openapi.json")
 """The first words of the paths under `api/` that are answered here."""
+SHARES = "api/agents/{id}/shares"
 FOLDER_PREFIX = "agents-door-"
 LONGEST_PATH = 100
 """Bytes. The path of a unix socket holds 107 of them, 103 on macOS (unix(7))."""
@@ -98,8 +100,7 @@ class Door:
         identity = OwnerIdentity()
         identity.owner = self._owner
         handlers: list[tuple[str, Any]] = [
-            (route.pattern, route.handler if route.path.split("/")[1] in OFFERED else NotOfferedHandler)
-            for route in ROUTES
+            (route.pattern, route.handler if _is_offered(route.path) else NotOfferedHandler) for route in ROUTES
         ]
         handlers.append((r".*", UnknownPathHandler))
         settings = {
@@ -141,6 +142,10 @@ class Door:
         self.socket.unlink(missing_ok=True)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _is_offered(path: str) -> bool:
+    return path.split("/")[1] in OFFERED and not path.startswith(SHARES)
 
 
 def pointer(state: Path) -> Path:

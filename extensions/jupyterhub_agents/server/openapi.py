@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from .._version import __version__
 from ..errors import reason_phrase
-from ..models import AgentSpec, AgentUpdate, Delta, Event
+from ..models import AgentSpec, AgentUpdate, Delta, Event, ShareKind
 from .routes import ROUTES, Operation
 
 REF = "#/components/schemas/{model}"
@@ -85,6 +85,9 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
     for name, schema in (
         ("id", {"type": "string"}),
         ("number", {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}),
+        ("owner", {"type": "string"}),
+        ("kind", {"type": "string", "enum": [kind.value for kind in ShareKind]}),
+        ("name", {"type": "string"}),
     ):
         if f"{{{name}}}" in path:
             found.append({"name": name, "in": "path", "required": True, "schema": schema})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 
 from ..models import (
     Agent,
+    AgentCopy,
     AgentCreate,
     AgentUpdate,
     Approval,
@@ -18,8 +20,12 @@ from ..models import (
     Run,
     RunCreate,
     RunResume,
+    Share,
+    ShareAnswer,
+    SharedAgent,
+    ShareRequest,
 )
-from . import agents, approvals, conversation, events, health, runs
+from . import agents, approvals, conversation, events, health, runs, shares
 from .base import AgentsHandler, UnknownPathHandler
 
 
@@ -47,7 +53,7 @@ class Route:
     @property
     def pattern(self) -> str:
         """The path as Tornado matches it. An id of a wrong form is an id of nothing: it gets 404."""
-        return "/" + self.path.replace("{id}", r"([^/]+)").replace("{number}", r"(\d{1,12})")
+        return "/" + re.sub(r"\{\w+\}", r"([^/]+)", self.path.replace("{number}", r"(\d{1,12})"))
 
 
 ROUTES = (
@@ -77,6 +83,28 @@ ROUTES = (
     Route("api/agents/{id}/runs", runs.AgentRunsHandler, {
         "get": Operation("List an agent's runs, newest first", Page[Run], query=runs.AgentRunsQuery),
         "post": Operation("Start a run", Run, 201, RunCreate, errors=(404, 409, 429)),
+    }),
+    Route("api/agents/{id}/shares", shares.SharesHandler, {
+        "get": Operation("With whom an agent is shared", Page[Share], query=shares.SharesQuery, errors=(404,)),
+    }),
+    Route("api/agents/{id}/shares/{kind}/{name}", shares.ShareHandler, {
+        "put": Operation("Share an agent, or change what they may do", ShareAnswer, body=ShareRequest,
+                         errors=(404, 409)),
+        "delete": Operation("Share it no more", None, 204, errors=(404, 409)),
+    }),
+    Route("api/shared", shares.SharedListHandler, {
+        "get": Operation("What others share with me or my groups, by owner and id", Page[SharedAgent],
+                         query=shares.SharesQuery),
+    }),
+    Route("api/shared/{owner}/{id}", shares.SharedHandler, {
+        "get": Operation("Get a shared agent", SharedAgent, query=agents.RevisionQuery, errors=(404, 409)),
+    }),
+    Route("api/shared/{owner}/{id}/runs", shares.SharedRunsHandler, {
+        "post": Operation("Start a run of a shared agent, here and as one's own", Run, 201, RunCreate,
+                          errors=(404, 409, 429)),
+    }),
+    Route("api/shared/{owner}/{id}/copy", shares.SharedCopyHandler, {
+        "post": Operation("Make an agent of one's own of a shared one", Agent, 201, AgentCopy, errors=(404, 409)),
     }),
     Route("api/runs", runs.RunsListHandler, {
         "get": Operation("List runs, newest first", Page[Run], query=runs.RunsQuery),
@@ -121,5 +149,5 @@ ROUTES = (
 def tornado_handlers() -> list[tuple[str, type[AgentsHandler]]]:
     """The routes for ExtensionApp, which puts the base URL before each."""
     known: list[tuple[str, Any]] = [(route.pattern, route.handler) for route in ROUTES]
-    parts = ("agents", "runs", "approvals", "conversation")
+    parts = ("agents", "shared", "runs", "approvals", "conversation")
     return [*known, *((rf"/api/{part}/.*", UnknownPathHandler) for part in parts)]

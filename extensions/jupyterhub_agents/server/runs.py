@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..models import Model, RunCreate, RunResume, RunStatus
+from ..models import Model, RunCreate, RunResume, RunStatus, split_reference
 from .base import AgentsHandler, Empty, authorized, web
 
 
@@ -16,7 +16,7 @@ class AgentRunsQuery(Model):
 
 
 class RunsQuery(AgentRunsQuery):
-    agent: str | None = Field(default=None, max_length=100)
+    agent: str | None = Field(default=None, max_length=400, description="An id; of another person's agent OWNER/ID.")
 
 
 class RunsListHandler(AgentsHandler):
@@ -27,9 +27,11 @@ class RunsListHandler(AgentsHandler):
 
     async def list_runs(self, query: RunsQuery) -> None:
         store = await self.store()
+        agent_owner, agent_id = split_reference(query.agent) if query.agent is not None else (None, None)
         page = await store.list_runs(
             self.owner,
-            agent_id=query.agent,
+            agent_id=agent_id,
+            agent_owner=agent_owner,
             conversation_id=query.conversation,
             statuses=query.status,
             limit=query.limit,

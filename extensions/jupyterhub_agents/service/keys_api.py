@@ -24,7 +24,8 @@ class KeyRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     run_id: Name | None = None
-    agent_id: Name | None = None
+    agent_id: Annotated[str, Field(min_length=1, max_length=400)] | None = None
+    """An id; of another person's agent OWNER/ID."""
     session_id: Name | None = None
     expires_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """Seconds that it is to hold; the site's longest counts when that is less."""

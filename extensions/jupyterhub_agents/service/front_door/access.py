@@ -13,11 +13,12 @@ from ..identity import Person
 SCOPE = "access:servers"
 """JupyterHub's documentation, "Scopes in JupyterHub": what lets a token into single-user servers."""
 SERVED = re.compile(
-    r"api/(agents(/.+)?|runs(/.+)?|approvals(/.+)?|conversation|agents-health|agents-openapi\.json)\Z", re.DOTALL
+    r"api/(agents(/.+)?|shared(/.+)?|runs(/.+)?|approvals(/.+)?|conversation|agents-health|agents-openapi\.json)\Z",
+    re.DOTALL,
 )
 """The agents' part of a workspace. Its files, kernels and terminals have doors of their own."""
 EVENTS = re.compile(r"api/runs/([^/]+)/events\Z")
-STARTS_RUN = re.compile(r"api/agents/[^/]+/runs\Z")
+STARTS_RUN = re.compile(r"api/(agents|shared/[^/]+)/[^/]+/runs\Z")
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def target_of(raw_path: str) -> Target:
     odd = any(step in ("", ".", "..") or "/" in step or "\\" in step for step in steps)
     if not is_name(user) or odd or not SERVED.match("/".join(steps)):
         raise NotFound(
-            f"There is nothing at {raw_path[:200]}. The front door leads to api/agents, api/runs, api/approvals, "
-            "api/conversation, api/agents-health and api/agents-openapi.json of a workspace."
+            f"There is nothing at {raw_path[:200]}. The front door leads to api/agents, api/shared, api/runs, "
+            "api/approvals, api/conversation, api/agents-health and api/agents-openapi.json of a workspace."
         )
     return Target(user, path)
 
