@@ -8,6 +8,7 @@ import pytest
 
 from jupyterhub_agents.client import NoWorkspace, TokenRefused, Unreachable, WorkspaceNotRunning, protocol
 from jupyterhub_agents.errors import AgentsError, InvalidInput, NotAllowed, NotFound, StaleRevision, body
+from jupyterhub_agents.models import Trigger
 
 PLACE = "https://hub.example.org/user/ana/"
 HTML = b"<!DOCTYPE html><html><title>Jupyter</title></html>"
@@ -54,7 +55,22 @@ def test_a_service_token_belongs_to_no_person() -> None:
 
 
 def test_ids_stay_within_their_part_of_the_path() -> None:
-    assert protocol.get_agent("../hub?x#y").path == "api/agents/..%2Fhub%3Fx%23y"
+    assert protocol.get_agent("hub?x#y").path == "api/agents/hub%3Fx%23y"
+    assert protocol.get_agent("a/b@x?/hub#y").path == "api/shared/a%2Fb%40x%3F/hub%23y"
+    assert protocol.update_agent("../hub", 1, {}).path == "api/agents/..%2Fhub"
+
+
+@pytest.mark.parametrize("reference", ["../hub", "./hub", "/hub", "ana/", "ana/.."])
+def test_what_names_no_agent_of_anybody_is_refused(reference: str) -> None:
+    for call in (
+        lambda: protocol.get_agent(reference),
+        lambda: protocol.start_run(reference, "go", Trigger.API),
+        lambda: protocol.copy_agent(reference, None),
+    ):
+        with pytest.raises(InvalidInput, match="OWNER/ID"):
+            call()
+    with pytest.raises(InvalidInput, match="nobody's name"):
+        protocol.share_agent("reviewer", "person", "..", "use")
 
 
 def test_wrong_input_is_refused_before_it_is_sent() -> None:

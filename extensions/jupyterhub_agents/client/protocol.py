@@ -143,16 +143,10 @@ PageCall: TypeAlias = Callable[[str | None], Call[Page[T]]]
 
 def get_agent(agent_id: str, revision: int | None = None) -> Call[Agent]:
     """One's own by its id, another's by OWNER/ID."""
-    owner, own_id = split_reference(agent_id)
-    if owner is not None:
-        found = get_shared(owner, own_id, revision)
-        return Call(found.method, found.path, lambda answer: found.read(answer).agent, found.params)
-    return Call("GET", _path("agents", agent_id), Agent.model_validate, _given(revision=revision))
-
-
-def get_shared(owner: str, agent_id: str, revision: int | None = None) -> Call[SharedAgent]:
-    path = _path("shared", owner, agent_id)
-    return Call("GET", path, SharedAgent.model_validate, _given(revision=revision))
+    path, params = _agent_path(agent_id), _given(revision=revision)
+    if "/" in agent_id:
+        return Call("GET", path, lambda answer: SharedAgent.model_validate(answer).agent, params)
+    return Call("GET", path, Agent.model_validate, params)
 
 
 def list_shared(after: str | None = None) -> Call[Page[SharedAgent]]:
@@ -160,11 +154,10 @@ def list_shared(after: str | None = None) -> Call[Page[SharedAgent]]:
 
 
 def copy_agent(reference: str, new_id: str | None) -> Call[Agent]:
-    owner, agent_id = split_reference(reference)
-    if owner is None:
+    if "/" not in reference:
         raise InvalidInput(f"{reference!r} names nobody who shares it: give OWNER/ID, as `shared` lists it.")
     body = _json(_checked(AgentCopy, _given(id=new_id)))
-    return Call("POST", _path("shared", owner, agent_id, "copy"), Agent.model_validate, body=body)
+    return Call("POST", f"{_agent_path(reference)}/copy", Agent.model_validate, body=body)
 
 
 def shares_pages(agent_id: str) -> PageCall[Share]:
@@ -182,8 +175,8 @@ def unshare_agent(agent_id: str, kind: ShareKind | str, name: str) -> Call[None]
 
 
 def _share_path(agent_id: str, kind: ShareKind | str, name: str) -> str:
-    if not name:
-        raise InvalidInput("The name is empty: say with whom.")
+    if name in ("", ".", ".."):
+        raise InvalidInput(f"{name!r} is nobody's name: say with whom.")
     return _path("agents", agent_id, "shares", str(kind), name)
 
 
@@ -222,9 +215,7 @@ def start_run(
 ) -> Call[Run]:
     given = _given(prompt=prompt, trigger=trigger, revision=revision, continues=continues)
     body = _json(_checked(RunCreate, given))
-    owner, own_id = split_reference(agent_id)
-    path = _path("agents", agent_id) if owner is None else _path("shared", owner, own_id)
-    return Call("POST", f"{path}/runs", Run.model_validate, body=body)
+    return Call("POST", f"{_agent_path(agent_id)}/runs", Run.model_validate, body=body)
 
 
 def get_run(run_id: str) -> Call[Run]:
@@ -380,6 +371,17 @@ def _health(answer: Any) -> Health:
 
 def _path(*parts: str) -> str:
     return "/".join(("api", *(quote(part, safe="") for part in parts)))
+
+
+def _agent_path(reference: str) -> str:
+    """Where an agent is: one's own by its id, another's by OWNER/ID. Raises InvalidInput."""
+    if "/" not in reference:
+        return _path("agents", reference)
+    owner, agent_id = split_reference(reference)
+    # Dot segments would be resolved on the way.
+    if owner in (None, ".", "..") or agent_id in ("", ".", ".."):
+        raise InvalidInput(f"{reference!r} is no agent: give an ID, or OWNER/ID for one that is shared with you.")
+    return _path("shared", owner or "", agent_id)
 
 
 def _given(**values: Any) -> dict[str, Any]:
