@@ -167,8 +167,6 @@ def test_who_is_not_in_the_group_gets_at_it_on_no_path(hub: RunningHub, ana: Per
 
 
 def test_it_is_run_from_outside_by_command_and_as_a_tool(hub: RunningHub, ana: Person, bob: Person) -> None:
-    share(ana, "group", "team", "copy")
-
     def command(person: Person, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "jupyterhub_agents.client", *arguments, "--hub", hub.url],
@@ -176,6 +174,10 @@ def test_it_is_run_from_outside_by_command_and_as_a_tool(hub: RunningHub, ana: P
             capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
+    given = command(ana, "share", "reviewer", "--group", "team", "--copy")
+    assert "reviewer\tgroup\tteam\tcopy" in given.stdout, given
+    unknown = command(ana, "share", "reviewer", "--group", "/no/such")
+    assert unknown.returncode == 3 and "no group '/no/such'" in unknown.stderr, unknown
     listed = command(bob, "shared")
     assert "ana/reviewer\tReviewer\t\t1\tcopy" in listed.stdout, listed
     done = command(bob, "run", "ana/reviewer", "hello")
@@ -183,7 +185,6 @@ def test_it_is_run_from_outside_by_command_and_as_a_tool(hub: RunningHub, ana: P
     copied = command(bob, "copy", "ana/reviewer", "--id", "mine")
     assert copied.returncode == 0 and bob.workspace.get("api/agents/mine").json()["owner"] == "bob", copied
     assert bob.workspace.delete("api/agents/mine?revision=1").status_code == 204
-    assert "reviewer\tgroup\tteam\tcopy" in command(ana, "share", "reviewer").stdout
 
     with AgentClient(hub.url, token=bob.token) as client:
         (agent,) = client.shared()

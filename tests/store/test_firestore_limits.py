@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from jupyterhub_agents.models import AgentSpec, Decision, RunChanges, RunStatus, RunUsage, TranscriptKey
+from jupyterhub_agents.models import (
+    AgentSpec,
+    Decision,
+    RunChanges,
+    RunStatus,
+    RunUsage,
+    ShareAccess,
+    ShareKind,
+    TranscriptKey,
+)
 from jupyterhub_agents.store import MAX_PAGE
 from jupyterhub_agents.store.firestore import FirestoreStore, connect
 from jupyterhub_agents.store.firestore.connection import disconnect
@@ -212,8 +221,28 @@ async def test_the_cost_of_a_typical_run_is_the_one_that_is_documented(store: Fi
     replay_cost = traffic.count()
     replay_cost.subtract(before)
 
-    documented = {
-        name: {kind: int(number) for number, kind in re.findall(r"(\d+) (reads|writes|deletes)", line)}
-        for name, line in re.findall(r"^\| (A typical run|Its replay) \|(.*)\|$", DATA_MODEL.read_text(), re.MULTILINE)
-    }
-    assert documented == {"A typical run": dict(run_cost), "Its replay": dict(replay_cost)}
+    assert documented("A typical run") == run_cost
+    assert documented("Its replay") == replay_cost
+
+
+async def test_what_sharing_costs_is_documented(store: FirestoreStore, traffic: Traffic) -> None:
+    await store.create_agent(OWNER, "reviewer", AgentSpec(name="Reviewer"))
+    await store.share_agent(OWNER, "reviewer", ShareKind.GROUP, "readers", ShareAccess.USE)
+    costs = []
+    for call in (
+        lambda: store.share_agent(OWNER, "reviewer", ShareKind.PERSON, "grace", ShareAccess.USE),
+        lambda: store.get_shared_agent("grace", ["readers", "team"], OWNER, "reviewer"),
+        lambda: store.list_shared("grace", ["readers", "team"]),
+    ):
+        before = traffic.count()
+        await call()
+        costs.append(traffic.count())
+        costs[-1].subtract(before)
+    assert costs[0] == documented("Sharing with one more")
+    assert costs[1] == costs[2] == documented("Reading what is shared")
+
+
+def documented(name: str) -> Counter[str]:
+    """What docs/data-model.md says that something costs."""
+    (line,) = re.findall(rf"^\| {name} \|(.*)\|$", DATA_MODEL.read_text(), re.MULTILINE)
+    return Counter({kind: int(number) for number, kind in re.findall(r"(\d+) (reads|writes|deletes)", line)})

@@ -12,13 +12,23 @@ from typing import Any
 import pytest
 
 from jupyterhub_agents.errors import Conflict, InvalidInput, StoreUnavailable
-from jupyterhub_agents.models import Agent, AgentSpec, Approval, Event, Run, RunChanges, TranscriptKey
+from jupyterhub_agents.models import (
+    Agent,
+    AgentSpec,
+    Approval,
+    Event,
+    Run,
+    RunChanges,
+    ShareAccess,
+    ShareKind,
+    TranscriptKey,
+)
 from jupyterhub_agents.store import transfer
 from jupyterhub_agents.store.exchange import Counts, Tally
 from jupyterhub_agents.store.firestore import FirestoreStore
 from jupyterhub_agents.store.sqlite import SQLiteStore
 from jupyterhub_agents.testing.store_contract.person import fill
-from jupyterhub_agents.testing.store_contract.samples import make_approval, make_entries, make_events, make_run
+from jupyterhub_agents.testing.store_contract.samples import make_approval, make_entries, make_events, make_run, spec
 from jupyterhub_agents.testing.store_contract.samples import transcript_key as transcript
 
 pytestmark = pytest.mark.anyio
@@ -301,3 +311,42 @@ async def test_somebody_who_writes_during_the_import_is_noticed(target: SQLiteSt
     with pytest.raises(Conflict, match="during the import"):
         await transfer.load(target, "ada", exported, progress=write)
     await asyncio.gather(*tasks)
+
+
+# Files of earlier versions
+
+
+async def test_a_file_of_version_1_is_taken_and_verified(
+    source: SQLiteStore, target: SQLiteStore, tmp_path: Path
+) -> None:
+    await source.create_agent("ada", "reviewer", spec())
+    run = make_run("ada")
+    await source.create_run(run)
+    await source.create_approval(make_approval(run))
+    file = tmp_path / "export.jsonl"
+    end = await transfer.export(source, "ada", file)
+    # What was not there yet: shares, and whose agent a run is of.
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[0]["value"]["version"] = 1
+    del lines[-1]["value"]["counts"]["share"]
+    assert not any("agent_owner" in line["value"] for line in lines)
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert await transfer.load(target, "ada", file) == end
+    assert await target.get_run("ada", run.id) == run
+
+
+async def test_shares_are_moved_with_their_agent_and_one_that_is_only_there_is_a_conflict(
+    source: SQLiteStore, target: SQLiteStore, tmp_path: Path
+) -> None:
+    await source.create_agent("ada", "reviewer", spec())
+    share = await source.share_agent("ada", "reviewer", ShareKind.PERSON, "grace", ShareAccess.COPY)
+    file = tmp_path / "export.jsonl"
+    await transfer.export(source, "ada", file)
+    # Also under the name of somebody it is shared with.
+    for owner in ("ada", "grace"):
+        await transfer.load(target, owner, file)
+        moved = share.model_copy(update={"owner": owner})
+        assert (await target.list_shares(owner, "reviewer")).items == [moved]
+    await target.share_agent("ada", "reviewer", ShareKind.GROUP, "team", ShareAccess.USE)
+    with pytest.raises(Conflict, match="a share of agent 'reviewer' with the group 'team'"):
+        await transfer.load(target, "ada", file)

@@ -18,6 +18,7 @@ SERVED = re.compile(
 )
 """The agents' part of a workspace. Its files, kernels and terminals have doors of their own."""
 EVENTS = re.compile(r"api/runs/([^/]+)/events\Z")
+SHARE = re.compile(r"api/agents/[^/]+/shares/[^/]+/[^/]+\Z")
 STARTS_RUN = re.compile(r"api/(agents|shared/[^/]+)/[^/]+/runs\Z")
 
 
@@ -46,7 +47,10 @@ def target_of(raw_path: str) -> Target:
     user = unquote(name)
     # A proxy on the way may resolve dot segments, also encoded ones: another person's workspace would be reached.
     steps = [unquote(step) for step in path.split("/")]
-    odd = any(step in ("", ".", "..") or "/" in step or "\\" in step for step in steps)
+    # Groups may have slashes in their names, as Keycloak's do.
+    parts = steps.pop().removeprefix("/").split("/") if SHARE.match(path) else []
+    odd = any(step in ("", ".", "..") or "/" in step or "\\" in step for step in [*steps, *parts])
+    steps += parts
     if not is_name(user) or odd or not SERVED.match("/".join(steps)):
         raise NotFound(
             f"There is nothing at {raw_path[:200]}. The front door leads to api/agents, api/shared, api/runs, "
