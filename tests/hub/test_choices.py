@@ -78,6 +78,7 @@ def test_people_and_workspaces_may_use_the_service_and_it_may_see_who_and_whethe
     assert scopes["server"] == ["users:activity!user", "access:servers!server", use]
     assert scopes["agents-service"] == [
         "list:users", "read:users:name", "read:users:groups", "read:users:activity", "read:servers",
+        "read:groups:name",
     ]  # fmt: skip
 
 
