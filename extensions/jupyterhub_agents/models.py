@@ -137,15 +137,10 @@ class Agent(AgentSpec):
         """Relative to the home."""
         return self.directory or f"agents/{self.id}"
 
-    def directory_for(self, person: str) -> str:
-        """Where its runs work for `person`, relative to their home: another's agent in a folder of its own, whatever
-        folder its owner has it work in."""
-        return self.working_directory if person == self.owner else shared_directory(self.owner, self.id)
-
 
 def shared_directory(owner: str, agent_id: str) -> str:
-    """Where `owner`'s agent works in the home of somebody it is shared with: shared/OWNER/ID. The owner's name stands
-    as it is, except for what no folder can be called."""
+    """Where `owner`'s agent works in the home of somebody it is shared with, whatever folder it has at its owner's:
+    shared/OWNER/ID. The owner's name stands as it is, except for what no folder can be called."""
     name = owner.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
     if name in (".", ".."):
         name = name.replace(".", "%2E")

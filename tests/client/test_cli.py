@@ -315,3 +315,14 @@ def test_the_command_imports_nothing_heavy_at_its_start() -> None:
     code = f"import sys, jupyterhub_agents.client.cli as c; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_workspace_alone_says_why_nothing_can_be_shared(server: Server, agent_id: str) -> None:
+    refused = server.command("share", agent_id, "--person", "bob")
+    assert refused.returncode == 3 and "in its home alone" in refused.stderr, refused
+    assert "is shared with nobody" in server.command("share", agent_id).stdout
+    assert "Nobody shares an agent with you." in server.command("shared").stdout
+    assert json.loads(server.command("shared", "--json").stdout) == []
+    assert server.command("unshare", agent_id).returncode == 2
+    assert server.command("run", "bob/reviewer", "greet").returncode == 3
+    assert server.command("copy", "reviewer").returncode == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,15 @@ import httpx
 import pytest
 
 from jupyterhub_agents.ids import new_id
-from jupyterhub_agents.models import CONVERSATION_MARK, AgentSpec, ShareAccess, ShareKind
+from jupyterhub_agents.models import (
+    CONVERSATION_MARK,
+    AgentSpec,
+    ShareAccess,
+    ShareKind,
+    agent_reference,
+    shared_directory,
+    split_reference,
+)
 from jupyterhub_agents.store.remote import RemoteStore
 from jupyterhub_agents.testing.replies import say, use
 from jupyterhub_agents.testing.store_contract.samples import OTHERS_GROUPS
@@ -76,6 +85,27 @@ def door(server: Server) -> httpx.Client:
         time.sleep(0.05)
     transport = httpx.HTTPTransport(uds=named.read_text())
     return httpx.Client(base_url="http://workspace", transport=transport, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("owner", "folder"),
+    [
+        ("ana", "ana"),
+        ("ana@example.org", "ana@example.org"),
+        ("ünï", "ünï"),
+        ("a/../b", "a%2F..%2Fb"),
+        ("..", "%2E%2E"),
+        ("100%", "100%25"),
+    ],
+)
+def test_anothers_agent_has_a_folder_of_its_own_below_shared(owner: str, folder: str) -> None:
+    assert shared_directory(owner, "reviewer") == f"shared/{folder}/reviewer"
+    assert split_reference(agent_reference(owner, "reviewer")) == (owner, "reviewer")
+
+
+def test_no_owners_name_is_too_long_for_a_folder() -> None:
+    one, other = (shared_directory("ü" * 254 + end, "reviewer").split("/") for end in "ab")
+    assert len(one) == len(other) == 3 and one != other and len(one[1].encode()) < 255
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +235,23 @@ def test_a_program_without_a_token_runs_what_is_shared_and_shares_nothing(server
         assert refused.status_code == 403 and "for the person" in refused.json()["message"]
     assert server.finish(run.json()["id"])["result"] == "Yours alone."
     assert server.get("api/agents/kept/shares").json()["items"] == []
+
+
+def test_nothing_of_anothers_agent_is_started_before_it_is_asked_for(server: Server, url: str) -> None:
+    tally = server.home / "tally"
+    code = f"import os; open({str(tally)!r}, 'a').write(f'{{os.getppid()}} ')"
+    make(url, "counted", mcp_servers={"tally": {"command": sys.executable, "args": ["-c", code]}})
+    give(url, "counted")
+    for _ in range(2):
+        assert server.finish(start(server, "ada/counted", "my own")["id"])["status"] == "succeeded"
+    server.agent("once")
+    assert server.finish(server.start("my own", "once")["id"])["status"] == "succeeded"
+    # A CLI waits for the next run: not for the agent that was run most of late, which is another's.
+    deadline = time.monotonic() + 60
+    while "jupyterhub_agents_warm_processes 1.0" not in server.get("metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert len(set(tally.read_text().split())) == 2, "one CLI a run has started its MCP server"
 
 
 def test_a_run_that_waits_outlasts_a_withdrawal_only_until_it_would_go_on(

@@ -278,7 +278,7 @@ class ReplicatedStore(AgentStore):
     async def list_shares(
         self, owner: str, agent_id: str, *, limit: int = 100, after: str | None = None
     ) -> Page[Share]:
-        return await self._shared(lambda store: store.list_shares(owner, agent_id, limit=limit, after=after))
+        return await self._shared(lambda store: store.list_shares(owner, agent_id, limit=limit, after=after), ask=False)
 
     async def import_share(self, share: Share) -> None:
         return await self._shared(lambda store: store.import_share(share))
@@ -286,16 +286,17 @@ class ReplicatedStore(AgentStore):
     async def list_shared(
         self, person: str, groups: Collection[str], *, limit: int = 100, after: str | None = None
     ) -> Page[SharedAgent]:
-        return await self._shared(lambda store: store.list_shared(person, groups, limit=limit, after=after))
+        return await self._shared(lambda store: store.list_shared(person, groups, limit=limit, after=after), ask=False)
 
     async def get_shared_agent(
         self, person: str, groups: Collection[str], owner: str, agent_id: str, revision: int | None = None
     ) -> SharedAgent:
         return await self._shared(lambda store: store.get_shared_agent(person, groups, owner, agent_id, revision))
 
-    async def _shared(self, call: Callable[[RemoteStore], Awaitable[T]]) -> T:
+    async def _shared(self, call: Callable[[RemoteStore], Awaitable[T]], *, ask: bool = True) -> T:
+        """What the service answers. Lists are looked at often: for those it is not asked while it counts as away."""
         try:
-            return await self._there(call, ask=True)
+            return await self._there(call, ask=ask)
         except StoreUnavailable as error:
             raise StoreUnavailable(
                 "What is shared cannot be read or changed now; your own agents, and runs that are at work, go on. "
