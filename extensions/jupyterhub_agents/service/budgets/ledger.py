@@ -1,5 +1,5 @@
-"""The ledger: every call on record, what was spent, what is leased, and the budgets. A contract; SQLite fulfils it in
-sqlite.py.
+"""The ledger: every call on record, what was spent, what is leased, and the budgets. A contract, which sqlite.py and
+firestore/ fulfil.
 
 Money is in nano-dollars. An *account* is one budget in one period: ada's of 2026-11-21, the group ml's of 2026-11.
 """
@@ -247,13 +247,14 @@ class Ledger(ABC):
     async def settle(self, replica: str, call: CallRecord, accounts: Sequence[Account]) -> Sequence[int] | None:
         """Put the call on record, add its cost to what each account has spent, and draw it from what the replica
         holds of each; all of it or nothing. It is durable when this returns. What was drawn of each account,
-        or None when a call of this id is on record already: then nothing was changed."""
+        or None when a call of this id is on record already: then nothing was changed. An id is a replica's own, and
+        after StoreUnavailable the same replica may try again with it."""
 
     @abstractmethod
     async def lease(self, replica: str, asks: Sequence[Ask], now: datetime, until: datetime) -> Leased:
         """Grant what is left. For each account, spent and all leases together never exceed its limit by a
         grant. All that the replica holds is then held until `until`; leases of replicas whose time is over
-        have returned."""
+        have returned; a ledger may wait for up to half as long again, and so write less."""
 
     @abstractmethod
     async def renew(self, replica: str, now: datetime, until: datetime) -> bool:
@@ -262,6 +263,11 @@ class Ledger(ABC):
     @abstractmethod
     async def give_back(self, replica: str, amounts: Mapping[Account, int | None] | None = None) -> None:
         """Return so much of what the replica holds of each account (None: all of it), or all that it holds."""
+
+    @abstractmethod
+    async def prune(self, before: str) -> int:
+        """Drop the calls of all days before `before`; their sums stay (`spent`, `names`, `usage`, `activity`). Gives how
+        many went. Each replica does this for itself."""
 
     # Budgets
 

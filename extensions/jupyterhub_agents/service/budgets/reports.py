@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from ...errors import InvalidInput
@@ -61,7 +62,7 @@ def calls(db: sqlite3.Connection, which: CallFilter, limit: int, before: tuple[i
     ).fetchall()
     more = len(rows) > limit
     rows = rows[:limit]
-    return CallPage([_record(row[1:]) for row in rows], f"{rows[-1][2]}.{rows[-1][0]}" if more else None)
+    return CallPage([record_of(row[1:]) for row in rows], f"{rows[-1][2]}.{rows[-1][0]}" if more else None)
 
 
 def speed(db: sqlite3.Connection, which: CallFilter, percentiles: Sequence[int]) -> Speed:
@@ -114,18 +115,20 @@ def names(db: sqlite3.Connection, kind: Kind, keys: Collection[str]) -> Mapping[
 
 def activity(db: sqlite3.Connection, since: str, until: str, by: PeriodKind) -> Sequence[ActiveDay]:
     key = _BY[by]
-    runs = dict(
-        db.execute(
-            f"SELECT {key}, count(DISTINCT run_id) FROM calls WHERE day BETWEEN ? AND ? GROUP BY 1",  # noqa: S608 - constants
-            (since, until),
-        ).fetchall()
-    )
+    runs: Counter[str] = Counter()
+    # Of days whose calls are dropped only each day's number is known: a run over midnight counts for both.
+    for query in (
+        f"SELECT {key}, count(DISTINCT run_id) FROM calls WHERE day BETWEEN ? AND ?"  # noqa: S608 - constants
+        " AND day NOT IN (SELECT day FROM pruned_days) GROUP BY 1",
+        f"SELECT {key}, sum(runs) FROM pruned_days WHERE day BETWEEN ? AND ? GROUP BY 1",  # noqa: S608 - constants
+    ):
+        runs.update(dict(db.execute(query, (since, until)).fetchall()))
     rows = db.execute(
         f"SELECT {key}, count(DISTINCT name), sum(calls), sum(cost) FROM daily"  # noqa: S608 - constants
         " WHERE kind = 'person' AND day BETWEEN ? AND ? GROUP BY 1 ORDER BY 1",
         (since, until),
     )
-    return [ActiveDay(day, people, runs.get(day, 0), count, cost) for day, people, count, cost in rows]
+    return [ActiveDay(day, people, runs[day], count, cost) for day, people, count, cost in rows]
 
 
 def changes(db: sqlite3.Connection, limit: int, before: int | None) -> tuple[Sequence[Change], str | None]:
@@ -164,7 +167,8 @@ def where_of(which: CallFilter) -> tuple[list[str], list[object]]:
     return where, values
 
 
-def _record(row: Sequence[object]) -> CallRecord:
+def record_of(row: Sequence[object]) -> CallRecord:
+    """The inverse of `row_of`."""
     fields: dict[str, object] = dict(zip(CallRecord.__dataclass_fields__, row, strict=True))
     fields["started_at"] = moment(int(str(fields["started_at"])))
     fields["groups"] = tuple(json.loads(str(fields["groups"])))

@@ -103,5 +103,9 @@ LEDGER = Schema(
             )
             """,
         ),
+        (
+            # Days whose calls are dropped, all or in part: how many runs they had. Their sums are in `daily`.
+            "CREATE TABLE pruned_days (day TEXT PRIMARY KEY, runs INTEGER NOT NULL) WITHOUT ROWID",
+        ),
     ),
 )

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from ...store.paging import microseconds
 from ...store.sqlite.file import SQLiteFile
-from . import reports, run_reports
+from . import books, reports, run_reports
 from .ledger import (
-    HUB,
     Account,
     ActiveDay,
     AgentSum,
@@ -35,6 +34,8 @@ from .ledger import (
 from .periods import PeriodKind
 from .schema import LEDGER
 
+PRUNED_AT_ONCE = 2_000
+"""Calls that one commit drops, so that no settlement waits for long."""
 _ACCOUNT = "kind = ? AND name = ? AND period = ? AND key = ?"
 
 
@@ -67,6 +68,12 @@ class SQLiteLedger(Ledger):
 
     async def give_back(self, replica: str, amounts: Mapping[Account, int | None] | None = None) -> None:
         await self._file.write(lambda db: _give_back(db, replica, amounts))
+
+    async def prune(self, before: str) -> int:
+        dropped = 0
+        while gone := await self._file.write(lambda db: books.prune(db, before, PRUNED_AT_ONCE)):
+            dropped += gone
+        return dropped
 
     async def budgets(self, known: int = -1) -> BudgetTable | None:
         return await self._file.read(lambda db: _budgets(db, known))
@@ -112,31 +119,10 @@ class SQLiteLedger(Ledger):
 def _settle(
     db: sqlite3.Connection, replica: str, call: CallRecord, accounts: Sequence[Account]
 ) -> Sequence[int] | None:
-    added = db.execute(
-        f"INSERT OR IGNORE INTO calls ({', '.join(reports.COLUMNS)})"  # noqa: S608 - made of the constants
-        f" VALUES ({', '.join('?' * len(reports.COLUMNS))})",
-        reports.row_of(call),
-    )
-    if added.rowcount == 0:
+    if not books.record(db, call, accounts):
         return None
-    cache_write = call.cache_write_5m_tokens + call.cache_write_1h_tokens
-    sums = (
-        1, int(call.failed), call.input_tokens, call.output_tokens, cache_write, call.cache_read_tokens, call.cost
-    )  # fmt: skip
-    whose = [(Kind.PERSON, call.person), *((Kind.GROUP, group) for group in call.groups), (Kind.HUB, HUB)]
-    db.executemany(
-        "INSERT INTO daily VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-        " calls = calls + excluded.calls, failed = failed + excluded.failed, input = input + excluded.input,"
-        " output = output + excluded.output, cache_write = cache_write + excluded.cache_write,"
-        " cache_read = cache_read + excluded.cache_read, cost = cost + excluded.cost",
-        [(kind, name, call.day, call.model, *sums) for kind, name in whose],
-    )
     if not call.cost:
         return [0] * len(accounts)
-    db.executemany(
-        "INSERT INTO spent VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET spent = spent + excluded.spent",
-        [(*account, call.cost) for account in accounts],
-    )
     return [_draw(db, replica, account, call.cost) for account in accounts]
 
 
