@@ -54,7 +54,8 @@ def sums_of(db: sqlite3.Connection, day: str) -> tuple[int, list[DaySum]]:
     """How many runs the day had, and its sums."""
     (runs,) = db.execute("SELECT count(DISTINCT run_id) FROM calls WHERE day = ?", (day,)).fetchone()
     rows = db.execute(
-        "SELECT kind, name, model, calls, failed, input, output, cache_write, cache_read, cost FROM daily WHERE day = ?",
+        "SELECT kind, name, model, calls, failed, input, output, cache_write, cache_read, cost FROM daily"
+        " WHERE day = ?",
         (day,),
     )
     return runs, rows.fetchall()
@@ -66,6 +67,12 @@ def add_sums(db: sqlite3.Connection, day: str, runs: int, sums: Sequence[DaySum]
     _add(db, day, sums)
     keys = {PeriodKind.DAY: day, PeriodKind.MONTH: day[:7]}
     _spend(db, [(kind, name, period, key, row[-1]) for kind, name, *row in sums for period, key in keys.items()])
+
+
+def clear(db: sqlite3.Connection) -> None:
+    """Forget every call and every sum."""
+    for table in ("calls", "daily", "spent", "pruned_days"):
+        db.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
 
 
 def _add(db: sqlite3.Connection, day: str, sums: Sequence[DaySum]) -> None:

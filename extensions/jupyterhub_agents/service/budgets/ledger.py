@@ -266,8 +266,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def prune(self, before: str) -> int:
-        """Drop the calls of all days before `before`; their sums stay (`spent`, `names`, `usage`, `activity`). Gives how
-        many went. Each replica does this for itself."""
+        """Drop the calls of all days before `before`; their sums stay (`spent`, `names`, `usage`, `activity`). Gives
+        how many went. Each replica does this for itself."""
 
     # Budgets
 

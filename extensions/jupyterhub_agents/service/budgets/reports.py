@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ...errors import InvalidInput
 from ...store.paging import microseconds, moment
-from .ledger import ActiveDay, Budget, CallFilter, CallPage, CallRecord, Change, Kind, Speed, UsageRow
+from .ledger import Account, ActiveDay, Budget, CallFilter, CallPage, CallRecord, Change, Kind, Speed, UsageRow
 from .periods import PeriodKind
 
 COLUMNS = (
@@ -103,6 +103,12 @@ def usage(
         values,
     )
     return [UsageRow(tuple(row[: len(by)]), *row[len(by) :]) for row in rows]
+
+
+def spent(db: sqlite3.Connection, accounts: Collection[Account]) -> Mapping[Account, int]:
+    query = "SELECT spent FROM spent WHERE kind = ? AND name = ? AND period = ? AND key = ?"
+    rows = {account: db.execute(query, account).fetchone() for account in accounts}
+    return {account: 0 if row is None else int(row[0]) for account, row in rows.items()}
 
 
 def names(db: sqlite3.Connection, kind: Kind, keys: Collection[str]) -> Mapping[str, Mapping[str, int]]:

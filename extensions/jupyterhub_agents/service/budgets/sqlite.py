@@ -86,7 +86,7 @@ class SQLiteLedger(Ledger):
         return await self._file.read(lambda db: reports.changes(db, limit, start))
 
     async def spent(self, accounts: Collection[Account]) -> Mapping[Account, int]:
-        return await self._file.read(lambda db: {account: _spent(db, account) for account in accounts})
+        return await self._file.read(lambda db: reports.spent(db, accounts))
 
     async def names(self, kind: Kind, keys: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         return await self._file.read(lambda db: reports.names(db, kind, keys))
@@ -156,7 +156,7 @@ def _grant(db: sqlite3.Connection, replica: str, ask: Ask) -> Grant:
     account = ask.account
     row = db.execute("SELECT day, month FROM budgets WHERE kind = ? AND name = ?", account[:2]).fetchone()
     limit = ask.default if row is None else Budget(*row).of(account.period)
-    spent = _spent(db, account)
+    spent = reports.spent(db, [account])[account]
     (held,) = db.execute(f"SELECT COALESCE(sum(amount), 0) FROM leases WHERE {_ACCOUNT}", account).fetchone()  # noqa: S608 - a constant
     if limit is None:
         return Grant(0, None, spent, held)
@@ -184,11 +184,6 @@ def _give_back(db: sqlite3.Connection, replica: str, amounts: Mapping[Account, i
             )
         else:
             db.execute(f"DELETE FROM leases WHERE {_ACCOUNT} AND replica = ?", whose)  # noqa: S608 - a constant
-
-
-def _spent(db: sqlite3.Connection, account: Account) -> int:
-    row = db.execute(f"SELECT spent FROM spent WHERE {_ACCOUNT}", account).fetchone()  # noqa: S608 - a constant
-    return 0 if row is None else int(row[0])
 
 
 def _budgets(db: sqlite3.Connection, known: int) -> BudgetTable | None:
