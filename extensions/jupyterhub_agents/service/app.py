@@ -13,7 +13,6 @@ from traitlets.config import Application, catch_config_error
 
 from .._version import __version__
 from .budgets.meter import Budgets
-from .budgets.sqlite import SQLiteLedger
 from .front_door.config import FrontDoor
 from .gateway.config import Gateway
 from .identity import LONGEST_S
@@ -142,8 +141,14 @@ class AgentsService(Application):
 
     @default("run_key_secret")
     def _default_run_key_secret(self) -> str:
-        given = os.environ.get("JUPYTERHUB_AGENTS_RUN_KEY_SECRET")
-        return given or kept_secret(Path(self.state_dir) / "run-key-secret").hex()
+        if given := os.environ.get("JUPYTERHUB_AGENTS_RUN_KEY_SECRET"):
+            return given
+        if Keeping(parent=self).firestore_project:
+            self.log.warning(
+                "JUPYTERHUB_AGENTS_RUN_KEY_SECRET is not set: run keys and sign-ins of this replica hold in no other "
+                "one, and end with its state folder."
+            )
+        return kept_secret(Path(self.state_dir) / "run-key-secret").hex()
 
     @property
     def run_key_secret_bytes(self) -> bytes:
@@ -165,8 +170,9 @@ class AgentsService(Application):
             self.load_config_file(file.name, str(file.parent))
         os.umask(0o077)
         self.gateway = Gateway(parent=self)
-        self.store = Keeping(parent=self).make_store(Path(self.state_dir))
-        self.budgets = Budgets(SQLiteLedger(Path(self.state_dir) / "service.db"), parent=self)
+        keeping = Keeping(parent=self)
+        self.store = keeping.make_store(Path(self.state_dir))
+        self.budgets = Budgets(keeping.make_ledger(Path(self.state_dir)), parent=self)
         self.front_door = FrontDoor(parent=self)
         for name, variable in (("hub_api_url", "JUPYTERHUB_API_URL"), ("hub_api_token", "JUPYTERHUB_API_TOKEN")):
             if not getattr(self, name):

@@ -193,9 +193,9 @@ class LedgerContract:
         await lease(ledger, "a", 60)
         assert await ledger.settle("a", record("1", 25), [ADA]) == [25]
         assert await ledger.settle("a", record("2", 40), [ADA]) == [35]
+        assert await lease(ledger, "a", 100) == Grant(35, 100, 65, 35)
         assert await ledger.settle("b", record("3", 5), [ADA]) == [0]
-        assert await lease(ledger, "a", 100) == Grant(30, 100, 70, 30) or (await lease(ledger, "b", 1)).granted == 0
-        assert (await ledger.spent([ADA]))[ADA] == 70
+        assert await ledger.spent([ADA]) == {ADA: 70}
 
     async def test_what_was_spent_can_be_leased_by_nobody(self, ledger: Ledger, another: Another) -> None:
         other = await another()

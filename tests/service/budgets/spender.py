@@ -1,4 +1,5 @@
-"""A replica in a process of its own: `python spender.py FILE CALLS AT_ONCE [forever]`.
+"""A replica in a process of its own: `python spender.py PLACE CALLS AT_ONCE [forever]`. PLACE is the ledger's file, or
+`firestore:PROJECT:FOLDER`.
 
 Makes calls for ada with a budget of 10 cents a day and half a cent the most for each; each takes a moment. The id of
 each settled call goes to stdout as it is settled; at the end, how many were refused.
@@ -11,7 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-from jupyterhub_agents.ids import utcnow
+from jupyterhub_agents.ids import Clock, utcnow
+from jupyterhub_agents.service.budgets.firestore import FirestoreLedger
+from jupyterhub_agents.service.budgets.ledger import Ledger
 from jupyterhub_agents.service.budgets.meter import Budgets
 from jupyterhub_agents.service.budgets.sqlite import SQLiteLedger
 from jupyterhub_agents.service.gateway.meter import Call, Refused, Usage
@@ -21,12 +24,20 @@ LIMIT_USD = 0.10
 WORST_TOKENS = 1000
 ADA = Person("ada", admin=False, groups=(), kind="user")
 SPENT_TOKENS = 900
+LEASE_S = 6.0
 
 
-async def main(path: Path, calls: int, at_once: int, forever: bool) -> None:
+def ledger_at(place: str, clock: Clock = utcnow) -> Ledger:
+    if not place.startswith("firestore:"):
+        return SQLiteLedger(Path(place))
+    _, project, folder = place.split(":")
+    return FirestoreLedger(project, Path(folder), clock=clock)
+
+
+async def main(place: str, calls: int, at_once: int, forever: bool) -> None:
     limits = {} if forever else {"person": {"day": LIMIT_USD}}
     refused = 0
-    async with Budgets(SQLiteLedger(path), default_budgets=limits, lease_usd=0.02, lease_s=6.0) as budgets:
+    async with Budgets(ledger_at(place), default_budgets=limits, lease_usd=0.02, lease_s=LEASE_S) as budgets:
         gate = asyncio.Semaphore(at_once)
 
         async def one() -> None:
@@ -50,4 +61,4 @@ async def main(path: Path, calls: int, at_once: int, forever: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "forever" in sys.argv[4:]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), "forever" in sys.argv[4:]))

@@ -14,6 +14,8 @@ MAX_OUTPUT_TOKENS = 128_000
 """The most that any model writes (Anthropic's documentation, "Models overview")."""
 USUAL_CHARS_PER_TOKEN = 4
 """Of a request body, for a guess at what was used. For what may be used `chars_per_token` counts."""
+_LONGEST_NAME = 200
+"""Letters of a model's name that go on record: a caller may name anything."""
 _PLACEHOLDER_TOKENS = 16
 """A stream's first event tells a few output tokens, whatever comes (Messages API, `message_start`)."""
 
@@ -71,7 +73,7 @@ class Booking:
             run_id=call.person.run_id,
             agent_id=call.person.agent_id,
             groups=tuple(dict.fromkeys(call.person.groups)),
-            model=call.model,
+            model=_storable(call.model),
             input_tokens=seen.input_tokens,
             output_tokens=seen.output_tokens,
             cache_write_5m_tokens=seen.cache_creation_input_tokens - written_1h,
@@ -100,3 +102,8 @@ class Booking:
             output_tokens = max(output_tokens, min(math.ceil(duration_s * rate), most, MAX_OUTPUT_TOKENS))
         values = vars(usage) | {"input_tokens": input_tokens, "output_tokens": output_tokens}
         return Usage(**values), True
+
+
+def _storable(name: str) -> str:
+    """JSON can hold half of a surrogate pair, which no database takes."""
+    return name[:_LONGEST_NAME].encode("utf-8", "replace").decode()

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _CHECK_S = 1.0
 _COUNT_S = 60.0
+_PRUNE_S = 6 * 3600.0
 _CLOSE_LIMIT_S = 5.0
 
 
@@ -147,6 +148,15 @@ class Budgets(Configurable):
         help="Seconds after which a call that was never settled is billed by a guess, so that its reservation ends.",
     )
 
+    keep_calls_days = Int(
+        90,
+        min=0,
+        config=True,
+        help="Days that each call stays on record. After that it is dropped, and what is left are the sums of its day "
+        "by person, group and model, for ever. 0: calls stay for ever, too. In Firestore a replica reads all that is "
+        "on record when it starts.",
+    )
+
     def __init__(self, ledger: Ledger, *, clock: Clock = utcnow, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ledger = ledger
@@ -160,7 +170,7 @@ class Budgets(Configurable):
         self._open: set[Booking] = set()
         self._late: list[tuple[Booking, CallRecord]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._keeper: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
         self.leases = Leases(
             ledger,
             self.replica,
@@ -206,14 +216,17 @@ class Budgets(Configurable):
         """Open the ledger and begin to look after the leases. Raises StoreUnavailable."""
         await self.ledger.open()
         await self._look()
-        self._keeper = asyncio.create_task(self._keep(), name="budgets")
+        self._keepers = [
+            asyncio.create_task(self._keep(), name="budgets"),
+            asyncio.create_task(self._prune(), name="old calls"),
+        ]
 
     async def close(self) -> None:
         """Settle what is left, return the leases, close the ledger."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-            self._keeper = None
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._keepers = []
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSE_LIMIT_S)
         with contextlib.suppress(StoreUnavailable):
@@ -406,6 +419,21 @@ class Budgets(Configurable):
                 log.warning("The ledger of budgets is away: %s", error)
             except Exception:
                 log.exception("Looking after the budgets failed; it goes on.")
+
+    async def _prune(self) -> None:
+        """Drop calls that are older than the site keeps them."""
+        while self.keep_calls_days:
+            oldest = self.clock() - timedelta(days=self.keep_calls_days)
+            wait_s = _PRUNE_S
+            try:
+                if dropped := await self.ledger.prune(self.periods.at(oldest).day):
+                    log.info("%d calls of more than %d days ago were dropped.", dropped, self.keep_calls_days)
+            except StoreUnavailable as error:
+                log.warning("Old calls could not be dropped: %s", error)
+                wait_s = _COUNT_S
+            except Exception:
+                log.exception("Dropping old calls failed; it goes on.")
+            await asyncio.sleep(wait_s)
 
     async def _count(self, now: datetime) -> None:
         period = self.periods.at(now)

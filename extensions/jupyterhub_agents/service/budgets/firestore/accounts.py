@@ -83,7 +83,7 @@ async def give_back(
 
 async def fold(database: Database, layout: Layout, session: Session, now: int) -> None:
     """Count what was spent, of all accounts. Raises Buried."""
-    last = session.last
+    last, session.overdrawn = session.last, False
     spent = [account for account, amount in session.unfolded.items() if amount]
     await _change(database, layout, session, spent, lambda *_: _Plan(0), now)
     session.folded = max(session.folded, last)
@@ -145,6 +145,8 @@ async def _change_some(
             continue
         for account, (_, unfolded) in before.items():
             session.held[account] = max(0, session.held.get(account, 0) + plans[account].more)
+            if plans[account].more > 0:
+                session.limited.add(account)
             session.unfolded[account] = session.unfolded.get(account, 0) - unfolded
             if not session.held[account]:
                 del session.held[account]

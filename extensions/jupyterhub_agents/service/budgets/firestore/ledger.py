@@ -346,11 +346,11 @@ class FirestoreLedger(Ledger):
     async def _keep(self) -> None:
         """Count what was spent, and look after those that died."""
         loop = asyncio.get_running_loop()
-        fold_at, look_at = loop.time() + FOLD_S, loop.time() + LOOK_S
+        fold_at, look_at = loop.time() + FOLD_S, loop.time()
         while True:
             await asyncio.sleep(_TICK_S)
             try:
-                if loop.time() >= fold_at:
+                if loop.time() >= fold_at or any(session.overdrawn for session in self._sessions.values()):
                     fold_at = loop.time() + FOLD_S
                     await self._fold()
                 if loop.time() >= look_at:

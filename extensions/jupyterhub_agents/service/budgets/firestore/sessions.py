@@ -39,7 +39,8 @@ class Buried(Exception):
 @dataclass(eq=False)
 class Session:
     """What this process knows of a session of its own. `held` and `unfolded` count what Firestore's account documents
-    do not know yet: calls that are in the log (`last` is its newest entry) and not in `spent`."""
+    do not know yet: calls that are in the log (`last` is its newest entry) and not in `spent`. `overdrawn`: one of
+    these cost more than was held of an account with a limit, so others are to know of it soon."""
 
     id: str
     replica: str
@@ -49,6 +50,8 @@ class Session:
     folded: int = -1
     held: dict[Account, int] = field(default_factory=dict)
     unfolded: dict[Account, int] = field(default_factory=dict)
+    limited: set[Account] = field(default_factory=set)
+    overdrawn: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def settled(self, number: int, costs: list[tuple[int, tuple[Account, ...]]]) -> list[list[int]]:
@@ -60,6 +63,8 @@ class Session:
             for account, amount in zip(accounts, drawn[-1], strict=True):
                 if cost:
                     self.unfolded[account] = self.unfolded.get(account, 0) + cost
+                if amount < cost and account in self.limited:
+                    self.overdrawn = True
                 if amount:
                     self.held[account] -= amount
         return drawn
