@@ -166,7 +166,9 @@ async def test_a_field_is_indexed_when_a_query_asks_for_it_and_only_then(traffic
         names = equal | unequal | {item.field.field_path for item in query.order_by}
         asked |= {(query.from_[0].collection_id, name) for name in names - {"__name__"}}
     written = {(write.document.split("/")[-2], name) for write in traffic.sent for name in write.fields}
-    exempt = {(item["collectionGroup"], item["fieldPath"]) for item in INDEXES["fieldOverrides"]}
+    # The ledger of the hub's service has a test of its own.
+    overrides = [item for item in INDEXES["fieldOverrides"] if not item["collectionGroup"].startswith("ledger_")]
+    exempt = {(item["collectionGroup"], item["fieldPath"]) for item in overrides}
     parts = {("parts", "text"), ("parts", "token")}  # Only long texts have parts.
     assert written - asked == exempt - parts
     assert all(item["indexes"] == [] for item in INDEXES["fieldOverrides"])

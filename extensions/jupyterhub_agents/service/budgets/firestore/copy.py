@@ -81,12 +81,12 @@ class Copy:
         """An entry of this process's own is in Firestore: the next report has it."""
         self._own[session] = number
 
-    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """What `query` gives, of a copy that is as new as promised. Raises StoreUnavailable."""
+    async def read(self, query: Callable[[sqlite3.Connection], T], old_s: float = EVERY_S) -> T:
+        """What `query` gives, of a copy that is at most `old_s` seconds old. Raises StoreUnavailable."""
         asked = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._wait_s):
-                while self._began < asked - EVERY_S or self._is_behind:
+                while self._began < asked - old_s or self._is_behind:
                     await asyncio.shield(self._read_on())
         except TimeoutError:
             raise StoreUnavailable(

@@ -21,7 +21,7 @@ _PRUNED_AT_ONCE = 2_000
 async def prune(database: Database, layout: Layout, copy: Copy, before: str) -> int:
     """Drop the calls of days before `before`, here and in Firestore. Every replica does it, each with the same outcome:
     the sums are written once, and what is deleted is deleted."""
-    days = await copy.read(lambda db: books.days_before(db, before))
+    days = await copy.read(lambda db: books.days_before(db, before), old_s=0.0)
     for day in days:
         runs, sums = await copy.read(lambda db, day=day: books.sums_of(db, day))  # type: ignore[misc]  # The default binds.
         parts = [sums[start : start + _ROWS] for start in range(0, len(sums), _ROWS)]
