@@ -32,6 +32,7 @@ def arguments(emulator: Emulator) -> list[str]:
     return [
         f"--Keeping.firestore_project={emulator.new_project()}", f"--AgentsService.run_key_secret={'5e' * 32}",
         f"--AgentsService.identity_cache_s={CACHE_S}", "--Budgets.lease_usd=0.02", "--Budgets.lease_s=6",
+        "--Budgets.default_budgets={'person': {'month': 50}}",
     ]  # fmt: skip
 
 
@@ -101,12 +102,37 @@ def call(replica: httpx.Client, token: str) -> httpx.Response:
     return replica.post("anthropic/v1/messages", content=BODY, headers=bearer(token))
 
 
+def holds_something(emulator: Emulator, arguments: list[str], name: str) -> bool:
+    """Whether something of the person's budget is leased, as the documents have it."""
+    project = arguments[0].partition("=")[2]
+    url = f"http://{emulator.address}/v1/projects/{project}/databases/(default)/documents/ledger_accounts"
+    # The emulator's name for an identity that IAM lets in.
+    found = httpx.get(url, headers={"Authorization": "Bearer owner"}, trust_env=False).json().get("documents", [])
+    shares = [
+        share["mapValue"]["fields"]["held"]["integerValue"]
+        for document in found
+        if document["fields"]["name"]["stringValue"] == name
+        for share in document["fields"]["shares"]["mapValue"].get("fields", {}).values()
+    ]
+    return any(map(int, shares))
+
+
 def spent(replica: httpx.Client, person: Person) -> tuple[int, Decimal]:
     """Calls that were answered, and what they cost."""
     answer = replica.get("api/usage/me", headers=bearer(person.token))
     assert answer.status_code == 200, answer.text
     rows = answer.json()["rows"]
     return sum(row["calls"] - row["failed"] for row in rows), sum((Decimal(row["cost_usd"]) for row in rows), Decimal())
+
+
+def test_a_run_key_has_its_budget_ready_before_the_first_call(
+    hub: RunningHub, first: httpx.Client, emulator: Emulator, arguments: list[str]
+) -> None:
+    bea = hub.person("bea").spawn()
+    made = first.post("api/run-keys", json={"expires_s": 600}, headers=bearer(server_token(hub, bea)))
+    assert made.status_code == 201, made.text
+    # Nobody has made a call of hers.
+    eventually(lambda: holds_something(emulator, arguments, "bea"), within=SOON_S, what="the budget is leased")
 
 
 def test_a_run_key_of_one_replica_opens_the_other_and_stops_with_its_server(

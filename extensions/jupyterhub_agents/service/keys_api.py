@@ -57,5 +57,6 @@ async def make_run_key(asked: KeyRequest, who: AsPerson, request: Request, respo
         session_id=asked.session_id,
         expires_s=min(asked.expires_s, request.app.state.service.run_key_longest_s),
     )
+    request.app.state.meter.warm(who)
     response.headers["Cache-Control"] = "no-store"
     return Key(key=made, expires_at=says.expires_at)

@@ -29,6 +29,7 @@ from .gateway.client import make_client
 from .hub import HubAPI
 from .identity import Identities
 from .pages.routes import add_pages
+from .pages.unmetered import add_notice
 from .run_keys import RunKeys
 from .store_api import store_router
 
@@ -96,6 +97,7 @@ def build(service: AgentsService) -> FastAPI:
             app.state.passage = passage
             app.state.identities = identities
             app.state.keys = keys
+            app.state.meter = meter
             app.state.checks = {
                 "hub": health.told(hub.check),
                 "upstream": upstream.trouble,
@@ -124,6 +126,8 @@ def build(service: AgentsService) -> FastAPI:
     if service.gateway.metering == "budgets":
         app.include_router(budgets_router(service.budgets, person), prefix=prefix)
         add_pages(app, service, service.budgets)
+    else:
+        add_notice(app, service)
 
     async def is_known(kind: ShareKind, name: str) -> bool:
         hub: HubAPI = app.state.hub

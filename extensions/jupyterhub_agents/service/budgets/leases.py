@@ -119,6 +119,8 @@ class Leases:
         now = self._clock()
         for held in self._limited(accounts):
             if not self._free(held) and (held.refill_after is None or held.refill_after <= now):
+                # For a while it does not lie idle.
+                held.used_at = now
                 self._refill(held, 1, now)
 
     def _take(self, accounts: Sequence[Account], need: int) -> bool:

@@ -65,6 +65,10 @@ class Meter(Protocol):
         """Room for `call`. Raises Refused."""
         ...
 
+    def warm(self, person: Person) -> None:
+        """Calls of this person's will come: get ready in the background, so that the first one waits for nothing."""
+        ...
+
     async def trouble(self) -> str:
         """Why calls cannot be metered now, in a sentence; nothing when they can."""
         ...
@@ -89,6 +93,9 @@ class Unlimited:
 
     async def settle(self, usage: Usage, *, status: int, duration_s: float, complete: bool) -> None:
         self.settled += 1
+
+    def warm(self, person: Person) -> None:
+        """There is nothing to get ready."""
 
     async def trouble(self) -> str:
         return ""

@@ -138,13 +138,16 @@ def add_pages(app: FastAPI, service: "AgentsService", budgets: Budgets) -> None:
         return answer
 
     app.include_router(router, prefix=prefix)
-    app.mount(f"{prefix}/static", _Kept(directory=STATIC))
+    app.mount(f"{prefix}/static", Kept())
     app.state.activity = Activity(budgets)
     app.state.slow_figures = slow
 
 
-class _Kept(StaticFiles):
-    """Files under a folder named by their version, which browsers keep for good."""
+class Kept(StaticFiles):
+    """The pages' files under a folder named by their version, which browsers keep for good."""
+
+    def __init__(self) -> None:
+        super().__init__(directory=STATIC)
 
     def get_path(self, scope: Any) -> str:
         return super().get_path(scope).partition("/")[2]
