@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+from jupyterhub_agents.runtime import reaper
+from tests.service.silence import LOG, SILENCE_S, START_AND_STOP_S
 from tests.service.store_service import Service, running_service
 from tests.store.firestore_emulator import Emulator, NoEmulator, running_emulator
 
+ROOT = Path(__file__).parent.parent
 CI = bool(os.environ.get("CI"))
 
 
@@ -60,6 +66,31 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The store's API in a process of its own, with an empty store at each address that is new."""
     with running_service(tmp_path_factory.mktemp("service")) as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def silence(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    """The folder of the long silence, which begins with the first test of all workers when the last will ask for it."""
+    if not any(item.path.name == "test_silence.py" for item in request.session.items):
+        yield None
+        return
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "silence"
+    try:
+        folder.mkdir()
+    except FileExistsError:  # Another worker was first.
+        yield folder
+        return
+    with (folder / LOG).open("w") as log:
+        command = [sys.executable, "-IS", reaper.__file__, sys.executable, "-m", "tests.service.silence", str(folder)]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            yield folder
+            if not request.session.shouldstop:
+                process.wait(SILENCE_S + START_AND_STOP_S)
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 @pytest.fixture

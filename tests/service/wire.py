@@ -161,10 +161,16 @@ class Caller:
         self.headers = headers
 
     def open(
-        self, method: str, path: str, body: bytes = b"", headers: list[tuple[str, str]] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: list[tuple[str, str]] | None = None,
+        *,
+        patience_s: float = LIMIT_S,
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """The connection and the answer, of which the head alone is read."""
-        connection = http.client.HTTPConnection(self.parts.hostname or "", self.parts.port, timeout=LIMIT_S)
+        connection = http.client.HTTPConnection(self.parts.hostname or "", self.parts.port, timeout=patience_s)
         connection.putrequest(method, f"{self.parts.path}{path}", skip_accept_encoding=True)
         for name, value in [*self.headers.items(), *(headers or [])]:
             connection.putheader(name, value)
@@ -173,8 +179,17 @@ class Caller:
         connection.endheaders(body or None)
         return connection, connection.getresponse()
 
-    def send(self, method: str, path: str, body: bytes = b"", headers: list[tuple[str, str]] | None = None) -> Reply:
-        connection, answer = self.open(method, path, body, headers)
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: list[tuple[str, str]] | None = None,
+        *,
+        patience_s: float = LIMIT_S,
+    ) -> Reply:
+        """`patience_s`: how long it waits for the next byte."""
+        connection, answer = self.open(method, path, body, headers, patience_s=patience_s)
         try:
             return Reply(answer.status, answer.getheaders(), answer.read())
         finally:
