@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyterhub_agents.service.budgets.money import MAX_DOLLARS, NANOS, dollars, nanos, shown
-from jupyterhub_agents.service.budgets.prices import Prices
+from jupyterhub_agents.service.budgets.prices import KINDS, MAX_PROMPT_TOKENS, Prices
 from jupyterhub_agents.service.gateway.meter import Usage
 
 PRICES = Prices.load()
@@ -73,6 +73,31 @@ def test_no_split_of_a_prompt_costs_more_than_the_most(
 def test_the_table_says_when_and_where_it_was_read() -> None:
     assert PRICES.date == "2026-10-24"
     assert PRICES.source.startswith("https://platform.claude.com/")
+
+
+@pytest.mark.parametrize("family", PRICES.families)
+def test_the_table_agrees_with_itself(family: str) -> None:
+    """Every price list of the API has had these proportions; a slip of the hand has not."""
+    price = PRICES.families[family]
+    for one in (price, price.over):
+        if one is not None:
+            assert 4 * one.cache_write_5m == 5 * one.input
+            assert one.cache_write_1h == 2 * one.input
+            assert one.cache_read in (one.input // 10, one.input // 20, one.input // 40)
+            assert one.output >= 3 * one.input
+    if price.over is not None:
+        assert price.over_tokens is not None
+        assert 0 < price.over_tokens < MAX_PROMPT_TOKENS
+        for kind in KINDS:
+            assert getattr(price.over, kind) > getattr(price, kind)
+
+
+def test_no_known_model_costs_more_than_an_unknown_one() -> None:
+    unknown = PRICES.of("somebody-elses-model")
+    for family in PRICES.families:
+        price = PRICES.of(family)
+        for one in (price, price.over or price):
+            assert all(getattr(one, kind) <= getattr(unknown, kind) for kind in KINDS), family
 
 
 @pytest.mark.parametrize(
