@@ -18,6 +18,7 @@ from benchmarks import (
     gateway_bench,
     hub_bench,
     memory_bench,
+    people_bench,
     remote_bench,
     runs_bench,
     store_bench,
@@ -33,6 +34,7 @@ BENCHES: dict[str, Callable[[], dict[str, float]]] = {
     "memory": memory_bench.run,
     "hub": hub_bench.run,
     "gateway": gateway_bench.run,
+    "people": people_bench.run,
     "litellm": gateway_bench.with_litellm,
     "budgets": budgets_bench.run,
 }
@@ -50,7 +52,11 @@ WANTED: dict[str, tuple[float, str]] = {
     "budgets.reserve_us.p50": (100, "at most"),
     "hub.spawn.ratio_to_bare": (1.1, "at most"),
     "gateway.100_per_s.p99_ms": (20, "at most"),
+    "gateway.100_per_s.added_p99_ms": (20, "at most"),
+    "gateway.1_per_s.added_p50_to_litellm": (0.1, "at most"),
+    "gateway.20_per_s.added_p50_to_litellm": (0.1, "at most"),
     "gateway.memory_mb": (256, "at most"),
+    "service.200_people.memory_mb": (256, "at most"),
 }
 """What is wanted of some figures. Falling short is shown, and fails nothing: machines are noisy."""
 

@@ -69,7 +69,7 @@ def run(with_litellm: bool = False) -> dict[str, float]:
     """The figures, by stable names such as `gateway.20_per_s.added_p50_ms`."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        upstream = stack.enter_context(_upstream())
+        upstream = stack.enter_context(scripted_upstream())
         ways = {"direct": Way(upstream, KEY)}
         environment = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": upstream}
         hub = stack.enter_context(hub_with_service(folder, environment=environment))
@@ -98,17 +98,30 @@ async def _measure(ways: dict[str, Way]) -> dict[str, float]:
             figures[f"{name}.{rate}_per_s.p50_ms"] = _quantile(taken, 0.5)
             figures[f"{name}.{rate}_per_s.p99_ms"] = _quantile(taken, 0.99)
             if name != "direct":
-                figures[f"{name}.{rate}_per_s.added_p50_ms"] = _quantile(taken, 0.5) - _quantile(times["direct"], 0.5)
+                for share, label in ((0.5, "p50"), (0.99, "p99")):
+                    added = _quantile(taken, share) - _quantile(times["direct"], share)
+                    figures[f"{name}.{rate}_per_s.added_{label}_ms"] = added
     for name, each in load.items():
         before = _cpu_s(ways[name])
         taken, first = await each.streams(STREAMS)
         figures[f"{name}.{STREAMS}_streams.p50_s"] = _quantile(taken, 0.5) / 1000
+        figures[f"{name}.{STREAMS}_streams.first_byte_p50_ms"] = _quantile(first, 0.5)
         figures[f"{name}.{STREAMS}_streams.first_byte_p99_ms"] = _quantile(first, 0.99)
+        if name != "direct":
+            for what in ("first_byte_p50_ms", "first_byte_p99_ms"):
+                key = f"{STREAMS}_streams.{what}"
+                figures[f"{name}.{STREAMS}_streams.added_{what}"] = figures[f"{name}.{key}"] - figures[f"direct.{key}"]
         if (process := ways[name].process) is not None:
             figures[f"{name}.{STREAMS}_streams.cpu_s"] = _cpu_s(ways[name]) - before
             figures[f"{name}.memory_mb"] = process.memory_info().rss / 1e6
     for each in load.values():
         each.close()
+    if "litellm" in ways:
+        for rate, _ in RATES:
+            key = f"{rate}_per_s.added_p50_ms"
+            figures[f"gateway.{rate}_per_s.added_p50_to_litellm"] = (
+                figures[f"gateway.{key}"] / figures[f"litellm.{key}"]
+            )
     return figures
 
 
@@ -220,7 +233,7 @@ class Connection(asyncio.Protocol):
 
 
 @contextmanager
-def _upstream() -> Iterator[str]:
+def scripted_upstream() -> Iterator[str]:
     """The scripted model in a process of its own."""
     (port,) = free_ports(1)
     with subprocess.Popen([sys.executable, "-c", SERVE, str(port), KEY]) as process:
