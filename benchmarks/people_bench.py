@@ -1,8 +1,8 @@
 """What the service takes of the machine with 200 people at work: its memory and its share of a processor.
 
 A real hub with 200 people, each with a token and limited budgets of their own. Each has a stream open nearly all the
-time, as an agent at work has, and between two of them looks at what is left. The scripted model is the upstream; requests
-are of 60 kB. `run()` gives the figures under stable names; `python -m benchmarks people` prints them.
+time, as an agent at work has, and between two of them looks at what is left. The scripted model is the upstream;
+requests are of 60 kB. `run()` gives the figures under stable names; `python -m benchmarks people` prints them.
 """
 
 from __future__ import annotations

@@ -307,7 +307,8 @@ class FirestoreLedger(Ledger):
             if not known and not new:
                 return False
             try:
-                if session is not None and lives > session.expires_at:
+                # Not each time: it lives for longer than it was asked to.
+                if session is not None and microseconds(until) > session.expires_at:
                     await sessions.extend(opened.database, opened.layout, self._clock, session, lives)
             except Buried:
                 self._forget(session)  # type: ignore[arg-type]  # It was there.
