@@ -37,6 +37,7 @@ BENCHES: dict[str, Callable[[], dict[str, float]]] = {
     "people": people_bench.run,
     "litellm": gateway_bench.with_litellm,
     "budgets": budgets_bench.run,
+    "budgets-firestore": budgets_bench.firestore,
 }
 
 ON_REQUEST = {"litellm"}

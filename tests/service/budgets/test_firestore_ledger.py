@@ -17,7 +17,7 @@ from google.cloud.firestore_v1 import AsyncClient
 
 from jupyterhub_agents.errors import StoreUnavailable
 from jupyterhub_agents.service.budgets.firestore import FirestoreLedger
-from jupyterhub_agents.service.budgets.ledger import Ask, Budget, Kind
+from jupyterhub_agents.service.budgets.ledger import Ask, Budget, CallFilter, Kind
 from jupyterhub_agents.service.budgets.meter import Budgets
 from jupyterhub_agents.service.gateway.meter import Refused, Usage
 from jupyterhub_agents.store.firestore.connection import connect, disconnect
@@ -151,6 +151,7 @@ async def test_a_settlement_whose_answer_was_lost_counts_once(
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", relay.address)
         async with FirestoreLedger(project, tmp_path, clock=clock, timeout=1.5, quiet_s=0.0) as ledger:
             until = NOON + timedelta(seconds=30)
+            await _when_back(ledger.check)  # A busy emulator's first answer may take longer.
             await ledger.lease("a", [Ask(account(), 1, 50, 50)], NOON, until)
             with relay.losing_answers():
                 lost = await asyncio.gather(
@@ -164,6 +165,46 @@ async def test_a_settlement_whose_answer_was_lost_counts_once(
             # The other one too is counted in what may still be leased.
             (grant,) = (await ledger.lease("a", [Ask(account(), 1, 50, 50)], NOON, until)).grants
             assert (grant.spent, grant.held) == (30, 20)
+
+
+@pytest.mark.anyio
+async def test_while_firestore_is_away_everything_says_so_and_goes_on_when_it_is_back(
+    emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: MovedClock
+) -> None:
+    until = NOON + timedelta(seconds=30)
+    ask = [Ask(account(), 1, 50, 50)]
+    with Relay(emulator.port) as relay:
+        monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", relay.address)
+        async with FirestoreLedger(project, tmp_path, clock=clock, timeout=1.5, quiet_s=0.0) as ledger:
+            await _when_back(ledger.check)  # A busy emulator's first answer may take longer.
+            await ledger.lease("a", ask, NOON, until)
+            await ledger.settle("a", record("1", 10), [account()])
+            assert await ledger.spent([account()]) == {account(): 10}
+            relay.cut()
+            answers = await asyncio.gather(
+                ledger.settle("a", record("2", 10), [account()]), ledger.lease("a", ask, NOON, until),
+                ledger.renew("a", NOON, until + timedelta(minutes=1)), ledger.give_back("a", {account(): 1}),
+                ledger.budgets(), ledger.changes(1), ledger.check(), return_exceptions=True,
+            )  # fmt: skip
+            assert [type(one) for one in answers] == [StoreUnavailable] * len(answers), answers
+            # Reports may be a second old.
+            await _fails(lambda: ledger.spent([account()]))
+            await _fails(lambda: ledger.calls(CallFilter(), 1))
+            relay.mend()
+            assert await _when_back(lambda: ledger.settle("a", record("2", 10), [account()])) == [10]
+            assert await ledger.spent([account()]) == {account(): 20}
+            assert (await ledger.lease("a", ask, NOON, until)).lapsed is False
+
+
+async def _fails(ask: Callable[[], Awaitable[object]]) -> None:
+    deadline = asyncio.get_running_loop().time() + 30
+    while True:
+        try:
+            await ask()
+        except StoreUnavailable:
+            return
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.05)
 
 
 async def _when_back(ask: Callable[[], Awaitable[T]]) -> T:

@@ -227,6 +227,22 @@ async def test_a_call_that_was_never_settled_is_billed_in_the_end(make_budgets: 
         assert (kept[0].output_tokens, kept[0].estimated) == (1000, True)
 
 
+async def test_old_calls_are_dropped_and_what_they_cost_stays(make_budgets: MakeBudgets, clock: MovedClock) -> None:
+    async with await make_budgets(keep_calls_days=0) as budgets:
+        await done(await budgets.reserve(call()))
+        clock.pass_(days=11)
+        await done(await budgets.reserve(call()))
+    async with await make_budgets(keep_calls_days=0) as budgets:
+        assert len(await on_record(budgets)) == 2, "0 keeps them"
+    async with await make_budgets(keep_calls_days=10) as budgets:
+        deadline = asyncio.get_running_loop().time() + 10
+        while len(kept := await on_record(budgets)) > 1:
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.05)
+        assert [one.day for one in kept] == ["2026-12-02"]
+        assert await spent(budgets) == 5_000_000
+
+
 async def test_a_bill_that_could_not_be_written_is_written_later(
     make_budgets: MakeBudgets, path: Path, tmp_path: Path
 ) -> None:

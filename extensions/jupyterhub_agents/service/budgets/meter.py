@@ -27,13 +27,13 @@ from .ledger import HUB, Account, Budget, BudgetTable, CallRecord, Kind, Ledger
 from .money import nanos
 from .periods import Now, PeriodKind, Periods
 from .prices import Prices
+from .pruning import drop_old_calls
 from .rates import Rates
 
 log = logging.getLogger(__name__)
 
 _CHECK_S = 1.0
 _COUNT_S = 60.0
-_PRUNE_S = 6 * 3600.0
 _CLOSE_LIMIT_S = 5.0
 
 
@@ -215,10 +215,15 @@ class Budgets(Configurable):
     async def open(self) -> None:
         """Open the ledger and begin to look after the leases. Raises StoreUnavailable."""
         await self.ledger.open()
-        await self._look()
+        try:
+            await self._look()
+        except BaseException:
+            await self.ledger.close()
+            raise
+        old = drop_old_calls(self.ledger, self.clock, lambda at: self.periods.at(at).day, self.keep_calls_days)
         self._keepers = [
             asyncio.create_task(self._keep(), name="budgets"),
-            asyncio.create_task(self._prune(), name="old calls"),
+            asyncio.create_task(old, name="old calls"),
         ]
 
     async def close(self) -> None:
@@ -419,21 +424,6 @@ class Budgets(Configurable):
                 log.warning("The ledger of budgets is away: %s", error)
             except Exception:
                 log.exception("Looking after the budgets failed; it goes on.")
-
-    async def _prune(self) -> None:
-        """Drop calls that are older than the site keeps them."""
-        while self.keep_calls_days:
-            oldest = self.clock() - timedelta(days=self.keep_calls_days)
-            wait_s = _PRUNE_S
-            try:
-                if dropped := await self.ledger.prune(self.periods.at(oldest).day):
-                    log.info("%d calls of more than %d days ago were dropped.", dropped, self.keep_calls_days)
-            except StoreUnavailable as error:
-                log.warning("Old calls could not be dropped: %s", error)
-                wait_s = _COUNT_S
-            except Exception:
-                log.exception("Dropping old calls failed; it goes on.")
-            await asyncio.sleep(wait_s)
 
     async def _count(self, now: datetime) -> None:
         period = self.periods.at(now)

@@ -28,6 +28,7 @@ from .. import books
 from ..schema import LEDGER
 from .burying import entries_after
 from .layout import Layout, Settled, unpack_calls, unpack_rows
+from .sessions import open_sessions
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +142,10 @@ class Copy:
         self._began = began
 
     async def _follow_all(self) -> None:
+        # Those that live, and those that ended since the last time.
         since = self._changed - _CLOCKS_DIFFER_US
-        found = await self._database.query(self._layout.sessions().where(filter=FieldFilter("changed", ">=", since)))
+        ended = await self._database.query(self._layout.sessions().where(filter=FieldFilter("changed", ">=", since)))
+        found = [*await open_sessions(self._database, self._layout), *ended]
         self._changed = max([self._changed, *(session.get("changed") for session in found)])
         gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -154,9 +157,13 @@ class Copy:
         sessions = {session.id for session in found} | {
             session for session, number in self._own.items() if self._known.get(session, -1) < number
         }
-        async with asyncio.TaskGroup() as group:
-            for session in sorted(sessions):
-                group.create_task(follow(session))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for session in sorted(sessions):
+                    group.create_task(follow(session))
+        except ExceptionGroup as failed:
+            # The others were cancelled, or failed for the same reason.
+            raise failed.exceptions[0] from None
 
     async def _pruned_days(self) -> set[str]:
         return {document.get("day") for document in await self._database.query(self._layout.days().select(["day"]))}
