@@ -236,6 +236,17 @@ class LedgerContract:
         assert await lease(other, "b", 100, of=ML, late=True) == Grant(70, 100, 30, 70)
         assert await lease(other, "b", 100, of=ALL, late=True) == Grant(70, 100, 30, 70)
 
+    async def test_what_a_dead_replica_spent_counts_once_however_often_it_had_leased(
+        self, ledger: Ledger, another: Another
+    ) -> None:
+        other = await another()
+        for number in range(3):
+            await lease(ledger, "a", 10)
+            await ledger.settle("a", record(str(number), 8), [ADA])
+        await ledger.give_back("a", {ADA: 3})
+        await ledger.settle("a", record("last", 1), [ADA])
+        assert await lease(other, "b", 100, late=True) == Grant(75, 100, 25, 75)
+
     async def test_a_replica_holds_on_as_long_as_it_renews(self, ledger: Ledger, another: Another) -> None:
         other = await another()
         assert (await leased(ledger, "a", 100)).lapsed is True

@@ -155,16 +155,18 @@ async def test_a_settlement_whose_answer_was_lost_counts_once(
             await ledger.lease("a", [Ask(account(), 1, 50, 50)], NOON, until)
             with relay.losing_answers():
                 lost = await asyncio.gather(
-                    *(ledger.settle("a", record(str(n), 10), [account()]) for n in range(2)), return_exceptions=True
+                    *(ledger.settle("a", record(str(n), 10), [account()]) for n in range(3)), return_exceptions=True
                 )
-            assert [type(one) for one in lost] == [StoreUnavailable] * 2
-            # One is tried again, as the service does; the other one never.
+            assert [type(one) for one in lost] == [StoreUnavailable] * 3
+            # One is tried again at once, as the service does, one after another call has come, and one never.
             assert await _when_back(lambda: ledger.settle("a", record("0", 10), [account()])) == [10]
-            assert await ledger.settle("a", record("2", 10), [account()]) == [10]
-            assert await ledger.spent([account()]) == {account(): 30}
-            # The other one too is counted in what may still be leased.
+            assert await ledger.settle("a", record("3", 5), [account()]) == [5]
+            assert await ledger.settle("a", record("1", 10), [account()]) == [10]
+            assert await ledger.settle("a", record("1", 10), [account()]) is None
+            assert await ledger.spent([account()]) == {account(): 35}
+            # That one too is counted in what may still be leased.
             (grant,) = (await ledger.lease("a", [Ask(account(), 1, 50, 50)], NOON, until)).grants
-            assert (grant.spent, grant.held) == (30, 20)
+            assert (grant.spent, grant.held) == (35, 15)
 
 
 @pytest.mark.anyio
