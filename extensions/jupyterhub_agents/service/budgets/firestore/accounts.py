@@ -103,57 +103,64 @@ async def _change_some(
     database: Database, layout: Layout, session: Session, accounts: Sequence[Account], decide: _Decide, now: int
 ) -> dict[Account, _Plan]:
     table, mine = layout.table(), layout.session(session.id)
+    done: dict[Account, _Plan] = {}
     for _ in range(ATTEMPTS):
-        documents = await database.get_all([*map(layout.account, accounts), table, mine])
+        # Those that were written a moment ago come later, and hold up no others.
+        left = [account for account in accounts if account not in done]
+        documents = await database.get_all([*map(layout.account, left), table, mine])
         if not is_alive(documents.get(session.id)):
             raise Buried
         budgets = budgets_of(documents.get(table.id))
-        stands = [Stand.of(account, documents.get(account_id(account))) for account in accounts]
+        stands = [Stand.of(account, documents.get(account_id(account))) for account in left]
         others = {one for stand in stands for one in stand.shares} - {session.id}
         alive = await _alive(database, layout, others, now)
         if alive is None:
             continue
         # As they are now: calls may settle while the commit is under way.
-        before = {account: (session.held.get(account, 0), session.unfolded.get(account, 0)) for account in accounts}
+        folded = {account: session.unfolded.get(account, 0) for account in left}
         last, token = session.last, new_token()
         plans: dict[Account, _Plan] = {}
         writes: list[Write] = []
         wait = 0.0
         for stand in stands:
-            held, unfolded = before[stand.account]
-            spent = stand.spent + unfolded
+            held, spent = session.held.get(stand.account, 0), stand.spent + folded[stand.account]
             shares = {one: share for one, share in stand.shares.items() if one in alive}
             plan = decide(stand, spent, held + sum(share.held for share in shares.values()), budgets)
+            if plan.more or folded[stand.account]:
+                if (quiet := layout.must_wait_s(stand.seen)) > 0:
+                    wait = max(wait, quiet)
+                    continue
+                shares[session.id] = Share(held + plan.more, last)
+                writes.append(_write(layout, stand, spent, shares, token))
             plans[stand.account] = plan
-            if not plan.more and not unfolded:
-                continue
-            shares[session.id] = Share(held + plan.more, last)
-            fields = stand_fields(stand.account, spent, shares, token)
-            ref = layout.account(stand.account)
-            if stand.seen is None:
-                writes.append(Create(ref, fields))
-            else:
-                writes.append(Replace(ref, fields, stand.seen.update_time))
-                wait = max(wait, layout.must_wait_s(stand.seen))
-        if wait > 0:
-            await asyncio.sleep(wait + random.uniform(0, _SPREAD_S))  # noqa: S311 - no secret
-            continue
         try:
             if writes:
                 await database.commit(writes)
         except ConflictingCommit:
             continue
-        for account, (_, unfolded) in before.items():
-            session.held[account] = max(0, session.held.get(account, 0) + plans[account].more)
-            if plans[account].more > 0:
-                session.limited.add(account)
-            session.unfolded[account] = session.unfolded.get(account, 0) - unfolded
-            if not session.held[account]:
-                del session.held[account]
-            if not session.unfolded[account]:
-                del session.unfolded[account]
-        return plans
+        for account, plan in plans.items():
+            _apply(session, account, plan.more, folded[account])
+        done |= plans
+        if len(done) == len(accounts):
+            return done
+        await asyncio.sleep(wait + random.uniform(0, _SPREAD_S))  # noqa: S311 - no secret
     raise too_many_conflicts("the budgets")
+
+
+def _write(layout: Layout, stand: Stand, spent: int, shares: Mapping[str, Share], token: str) -> Write:
+    ref = layout.account(stand.account)
+    fields = stand_fields(stand.account, spent, shares, token)
+    return Create(ref, fields) if stand.seen is None else Replace(ref, fields, stand.seen.update_time)
+
+
+def _apply(session: Session, account: Account, more: int, folded: int) -> None:
+    """The account's document has it now."""
+    for amounts, change in ((session.held, more), (session.unfolded, -folded)):
+        amounts[account] = max(0, amounts.get(account, 0) + change)
+        if not amounts[account]:
+            del amounts[account]
+    if more > 0:
+        session.limited.add(account)
 
 
 async def _alive(database: Database, layout: Layout, sessions: set[str], now: int) -> set[str] | None:
