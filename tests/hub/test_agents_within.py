@@ -9,6 +9,7 @@ import sys
 
 import psutil
 
+from tests.files import contents_below
 from tests.hub.people import Person, RunningHub, eventually
 
 
@@ -44,5 +45,5 @@ def test_a_program_of_the_workspace_uses_agents_and_finds_no_token(hub: RunningH
     assert listed.returncode == 0, listed.stderr
     assert "walker" in [agent["id"] for agent in json.loads(listed.stdout)]
     token = own_token(hub, eve)
-    having = [path for path in eve.home.rglob("*") if path.is_file() and token in path.read_text(errors="replace")]
+    having = [path for path, content in contents_below(eve.home) if token.encode() in content]
     assert having == []

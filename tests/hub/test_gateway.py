@@ -15,6 +15,7 @@ import pytest
 from jupyterhub_agents.runtime.cli import find_cli
 from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.replies import say, use
+from tests.files import contents_below
 from tests.hub.people import Person, RunningHub, eventually, running_hub
 from tests.terminal.workspace import Terminal
 
@@ -95,13 +96,12 @@ def test_the_organisations_key_is_nowhere_in_a_workspace(hub: RunningHub, ana: P
     said = [ana.workspace.get(path).text for path in (events, f"api/runs/{run}", "api/agents", "metrics")]
     assert "I look everywhere." in said[0] and "ANTHROPIC_BASE_URL" in said[0]
     assert not any(CANARY in text for text in said)
-    searched = 0
-    for path in hub.state.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            searched += 1
-            assert CANARY.encode() not in path.read_bytes(), path
-    assert searched > 20
-    assert any(path.name == "agents.db" for path in hub.state.rglob("*"))
+    searched = set()
+    for path, content in contents_below(hub.state):
+        searched.add(path.name)
+        assert CANARY.encode() not in content, path
+    assert len(searched) > 20
+    assert "agents.db" in searched
     commands = list(environments(psutil.Process(hub.launcher.pid)))
     assert not any(CANARY in command or key in command for command in commands for key in keys)
     log = (hub.state / "hub.log").read_text()

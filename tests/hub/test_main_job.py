@@ -15,6 +15,7 @@ from httpx_sse import connect_sse
 
 from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.replies import Reply, say, use
+from tests.files import contents_below
 from tests.hub.people import Person, RunningHub, eventually, running_hub
 from tests.terminal.workspace import Terminal
 
@@ -210,5 +211,5 @@ def test_the_key_is_in_no_log_of_the_hub_and_the_hubs_token_in_no_cli(hub: Runni
         for process in [reaper, *reaper.children(recursive=True)]:
             assert not tokens & set(environment_of(process).values())
     ana.workspace.post(f"api/runs/{run['id']}/cancel", json={})
-    for log in hub.state.rglob("*.log"):
-        assert "scripted-key-for-tests" not in log.read_text(errors="replace"), log
+    for log, content in contents_below(hub.state, ".log"):
+        assert b"scripted-key-for-tests" not in content, log

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from jupyterhub_agents.testing.replies import say, use
+from tests.files import is_in_transcript
 from tests.workspace import Server, StartServer
 
 MARK = use("Bash", {"command": "echo made >> a"})
@@ -39,7 +40,7 @@ def made(server: Server) -> int:
 def written(server: Server, run: dict[str, Any], text: str) -> None:
     """The CLI takes its time to write its transcript."""
     deadline = time.monotonic() + 60
-    while not any(text in file.read_text() for file in server.home.rglob(f"{run['session_id']}.jsonl")):
+    while not is_in_transcript(server.home, run["session_id"], text):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from jupyterhub_agents.testing.replies import say, use
+from tests.files import is_in_transcript
 from tests.workspace import StartServer
 
 LONG = {"command": "python3 -c 'import time; time.sleep(600)'"}
@@ -25,7 +26,7 @@ def test_after_kill_9_no_cli_is_left_and_the_run_is_resumed_in_its_session(start
         while not any(says(process, "time.sleep(600)") for process in below(server.process.pid)):
             assert time.monotonic() < deadline
         # The CLI takes its time to write what was said.
-        while not any("I start." in file.read_text() for file in server.home.rglob(f"{run['session_id']}.jsonl")):
+        while not is_in_transcript(server.home, run["session_id"], "I start."):
             assert time.monotonic() < deadline
         family = below(server.process.pid)
         before = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
