@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from pathlib import Path
 from typing import Any, Self, TypedDict
@@ -12,11 +11,11 @@ from traitlets import Any as AnyValue
 from traitlets import Dict, Float, Integer, List, TraitError, Unicode, default, validate
 from traitlets.config import Config, Configurable
 
+from .cluster import Cluster
+from .names import is_username
 from .node import find_proxy_command
+from .sign_in import SignIn
 from .state import StateFolder
-
-USERNAME_PATTERN = r"[a-z0-9][a-z0-9._@-]{0,63}\Z"
-"""Names that are also safe as the name of a folder. A name comes from a stranger's sign-in form."""
 
 USER_PASSWORD_LENGTH = 8
 ADMIN_PASSWORD_LENGTH = 32
@@ -32,7 +31,7 @@ class _Proposal(TypedDict):
     value: Any
 
 
-class AgentHub(Configurable):
+class AgentHub(SignIn, Cluster, Configurable):
     """A hub whose people work with coding agents. Set these as `c.AgentHub.NAME` in jupyterhub_config.py,
     before `configure(c)`."""
 
@@ -70,9 +69,9 @@ class AgentHub(Configurable):
     admin_user = Unicode(
         "admin",
         help="""
-        The name of the person who may use the hub's admin page.
+        The name of the person who may use the hub's admin page, where people sign in by `shared-password`.
 
-        Nobody else is admin, and this name signs in with `admin_password` only.
+        Nobody else is admin there, and this name signs in with `admin_password` only.
         """,
     ).tag(config=True)
 
@@ -155,7 +154,8 @@ class AgentHub(Configurable):
         120.0,
         min=1.0,
         help="""
-        Seconds that a workspace may take until it answers. Raise it on a slow disk.
+        Seconds that a workspace may take until it answers. Raise it on a slow disk, and where a cluster first has to
+        start a node and load the image: 600 does on GKE Autopilot.
         """,
     ).tag(config=True)
 
@@ -232,7 +232,8 @@ class AgentHub(Configurable):
         The hub's environment variables that workspaces get too. All others stay with the hub.
 
         Name here what programs in a workspace need of the machine's set-up (proxies, certificates, language),
-        and nothing secret: people can read it.
+        and nothing secret: people can read it. On Kubernetes, where hub and workspace are different containers, none is
+        passed on.
         """,
     ).tag(config=True)  # fmt: skip
 
@@ -329,7 +330,7 @@ class AgentHub(Configurable):
     @validate("admin_user")
     def _safe_admin_user(self, proposal: _Proposal) -> str:
         name = str(proposal["value"])
-        if not re.match(USERNAME_PATTERN, name):
+        if not is_username(name):
             raise TraitError(
                 f"AgentHub.admin_user is {name!r}: use at most 64 of a-z, 0-9, '.', '_', '@' and '-',"
                 " and a letter or digit first."
@@ -338,12 +339,10 @@ class AgentHub(Configurable):
 
     def _check(self) -> None:
         """What involves more than one choice, and what JupyterHub would refuse less clearly later."""
-        _check_password(self.user_password, "user_password", "JUPYTERHUB_AGENTS_USER_PASSWORD", USER_PASSWORD_LENGTH)
-        _check_password(
-            self.admin_password, "admin_password", "JUPYTERHUB_AGENTS_ADMIN_PASSWORD", ADMIN_PASSWORD_LENGTH
-        )
-        if secrets.compare_digest(self.user_password, self.admin_password):
-            raise TraitError("The admin's password is the people's too: give them different ones.")
+        self.check_sign_in()
+        self.check_cluster(self.service_url)
+        if not self.by_provider:
+            _check_passwords(self.user_password, self.admin_password)
         if self.service_url and len(self.service_token) < SERVICE_TOKEN_LENGTH:
             raise TraitError(
                 "AgentHub.service_url is set, so the service is started on its own: give it and the hub the same token,"
@@ -356,6 +355,13 @@ class AgentHub(Configurable):
                 f" {self.activity_interval} s (AgentHub.activity_interval): busy ones would be stopped."
                 f" Make cull_timeout more than {shortest:.0f}."
             )
+
+
+def _check_passwords(people: str, admin: str) -> None:
+    _check_password(people, "user_password", "JUPYTERHUB_AGENTS_USER_PASSWORD", USER_PASSWORD_LENGTH)
+    _check_password(admin, "admin_password", "JUPYTERHUB_AGENTS_ADMIN_PASSWORD", ADMIN_PASSWORD_LENGTH)
+    if secrets.compare_digest(people, admin):
+        raise TraitError("The admin's password is the people's too: give them different ones.")
 
 
 def _check_password(password: str, trait: str, variable: str, length: int) -> None:

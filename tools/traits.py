@@ -8,6 +8,7 @@ from pathlib import Path
 
 from traitlets import TraitType, Undefined
 from traitlets.config import Configurable
+from traitlets.traitlets import DefaultHandler
 
 from hub_config.hub import AgentHub
 from jupyterhub_agents.runtime.keys import RunKeys
@@ -58,10 +59,19 @@ def text() -> str:
     parts = [HEAD]
     for title, file, cls in SECTIONS:
         parts.append(f"\n## {title}\n\n`c.{cls.__name__}` in {file if ' ' in file else f'`{file}`'}\n")
-        for name, trait in sorted(cls.class_own_traits(config=True).items()):
+        for name, trait in sorted(traits_of(cls).items()):
             parts.append(f"\n### `{name}`\n\n{type(trait).__name__}, {default_of(cls, name, trait)}.\n")
             parts.append(f"\n{help_of(trait)}\n")
     return "".join(parts)
+
+
+def traits_of(cls: type[Configurable]) -> dict[str, TraitType[object, object]]:
+    """The class's own traits; and those of its parts, where the project has split it."""
+    found = cls.class_own_traits(config=True)
+    for base in cls.__bases__:
+        if base.__module__.partition(".")[0] == "hub_config":
+            found |= base.class_own_traits(config=True)
+    return found
 
 
 def help_of(trait: TraitType[object, object]) -> str:
@@ -72,7 +82,10 @@ def help_of(trait: TraitType[object, object]) -> str:
 
 def default_of(cls: type[Configurable], name: str, trait: TraitType[object, object]) -> str:
     """The default in words: many are found out at the start, and these say so in their help."""
-    if f"_default_{name}" in vars(cls) or any(name == getattr(v, "trait_name", None) for v in vars(cls).values()):
+    members = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+    if f"_default_{name}" in members or any(
+        isinstance(value, DefaultHandler) and value.trait_name == name for value in members.values()
+    ):
         return "found out at the start"
     value = trait.default()
     return "no default" if value is Undefined else f"default `{value!r}`"
