@@ -25,7 +25,7 @@ PANEL_SOURCES := $(shell find $(PANEL)/src $(PANEL)/style $(PANEL)/schema $(PANE
 help:
 	@echo 'make run     start a hub here and say where to sign in   (PORT=8000 STATE=.local)'
 	@echo 'make test    run the tests            (ARGS="tests/hub -k culler" WORKERS=0 one after the other)'
-	@echo 'make check   ruff and mypy; tsc, eslint, prettier and jest for the panel'
+	@echo 'make check   ruff, mypy and hadolint; tsc, eslint, prettier and jest for the panel'
 	@echo 'make bench   measure, print a table, write benchmarks/results.json'
 	@echo 'make lock    pin the newest versions that fit, in requirements/ and tools/'
 	@echo 'make clean   remove what the commands above installed; your state folder stays'
@@ -42,6 +42,7 @@ check: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/panel-tools
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/hadolint images/*/Dockerfile
 	@PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(PANEL) --silent run check
 
 bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy

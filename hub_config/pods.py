@@ -60,7 +60,8 @@ def _environment(hub: AgentHub) -> dict[str, str]:
     environment = {"JUPYTERHUB_ACTIVITY_INTERVAL": str(hub.activity_interval)}
     if hub.managed_settings:
         environment["JUPYTERHUB_AGENTS_MANAGED_SETTINGS"] = json.dumps(hub.managed_settings)
-    return environment
+    # KubeSpawner fills in names between braces: those here are meant as they are.
+    return {name: value.replace("{", "{{").replace("}", "}}") for name, value in environment.items()}
 
 
 def _size(c: Config, hub: AgentHub) -> None:

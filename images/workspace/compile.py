@@ -41,7 +41,7 @@ IMPORTED = (
 
 packages = sysconfig.get_path("purelib")
 skipped = re.compile(rf"{re.escape(packages)}/({'|'.join(LARGE)})/")
-if not compileall.compile_dir(packages, quiet=1, rx=skipped, workers=0):
+if not compileall.compile_dir(packages, quiet=1, rx=skipped):
     sys.exit("something does not compile")
 for name in IMPORTED:
     importlib.import_module(name)
