@@ -5,6 +5,10 @@ STATE ?= .local
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+# How images are made and called: IMAGE_BUILD='podman build', TAG=1.2.3, IMAGES=registry.example.org/agents.
+IMAGE_BUILD ?= docker build
+IMAGES ?= jupyterhub-agents
+TAG ?= 1
 # Most tests wait for other processes most of the time. In their own order the long files come first.
 WORKERS ?= 4
 
@@ -16,7 +20,7 @@ PANEL_SOURCES := $(shell find $(PANEL)/src $(PANEL)/style $(PANEL)/schema $(PANE
 	$(wildcard $(PANEL)/tsconfig*.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock clean
+.PHONY: help run test check images cluster-test bench lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 # What a command needs is made in the order in which it is listed.
@@ -26,6 +30,8 @@ help:
 	@echo 'make run     start a hub here and say where to sign in   (PORT=8000 STATE=.local)'
 	@echo 'make test    run the tests            (ARGS="tests/hub -k culler" WORKERS=0 one after the other)'
 	@echo 'make check   ruff, mypy and hadolint; tsc, eslint, prettier and jest for the panel'
+	@echo 'make images  the images of workspace, hub, service and proxy   (IMAGE_BUILD="docker build" IMAGES=name TAG=1)'
+	@echo 'make cluster-test   the tests on the cluster that KUBECONFIG points at, which has these images'
 	@echo 'make bench   measure, print a table, write benchmarks/results.json'
 	@echo 'make lock    pin the newest versions that fit, in requirements/ and tools/'
 	@echo 'make clean   remove what the commands above installed; your state folder stays'
@@ -36,7 +42,17 @@ run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/p
 	@exec $(BIN)/python -m hub_config.launch --port '$(PORT)' --state '$(STATE)'
 
 test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/panel $(STAMPS)/terminal
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile --no-loadscope-reorder $(ARGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile --no-loadscope-reorder --ignore=tests/cluster $(ARGS)
+
+# One after the other: the workspace is the largest, and its layers are a start for the rest.
+images:
+	@for part in workspace hub service proxy; do \
+		$(IMAGE_BUILD) -t "$(IMAGES)/$$part:$(TAG)" -f "images/$$part/Dockerfile" . || exit 1; \
+	done
+
+cluster-test: $(STAMPS)/test $(STAMPS)/project
+	@if [ -z "$$KUBECONFIG" ]; then echo 'KUBECONFIG names no cluster: these tests need one, with what make images makes.' >&2; exit 1; fi
+	@IMAGES='$(IMAGES)' TAG='$(TAG)' PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 check: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/panel-tools
 	@$(BIN)/ruff check

@@ -46,6 +46,8 @@ def configure(c: Config, hub: AgentHub) -> None:
     c.KubeSpawner.default_url = hub.default_url
     c.KubeSpawner.start_timeout = int(hub.spawn_timeout)
     c.KubeSpawner.http_timeout = int(hub.spawn_timeout)
+    # Whether a pod still is there is looked up in memory, as the cluster tells of changes: it may be looked up often.
+    c.KubeSpawner.poll_interval = 10
     c.KubeSpawner.image = hub.workspace_image
     c.KubeSpawner.image_pull_policy = "IfNotPresent"
     c.KubeSpawner.image_pull_secrets = hub.image_pull_secrets

@@ -1,0 +1,198 @@
+"""A person on a cluster: sign in, get a pod, have an agent work in it, and find all of it again in the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster.kubectl import Refused
+from tests.cluster.rules import against_autopilot, against_restricted
+from tests.cluster.site import MODEL_KEY, SITE, Site
+from tests.hub.people import Person, eventually
+
+ENDED = ("succeeded", "failed", "cancelled", "interrupted")
+
+
+@pytest.fixture(scope="module")
+def ana(site: Site) -> Iterator[Person]:
+    """Somebody whose workspace runs, with an agent that may use Bash without asking, and one that has to ask."""
+    person = site.person("ana")
+    try:
+        person.spawn()
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{site.namespace.what_is_wrong()}") from error
+    make_agent(person, "walker", tools=["Bash(*)"])
+    make_agent(person, "writer", tools=None)
+    yield person
+
+
+def make_agent(person: Person, id: str, **more: Any) -> None:
+    answer = person.workspace.post("api/agents", json={"id": id, "name": id.capitalize(), **more})
+    assert answer.status_code == 201, answer.text
+
+
+def start(person: Person, agent: str, prompt: str, **more: Any) -> str:
+    answer = person.workspace.post(f"api/agents/{agent}/runs", json={"prompt": prompt, **more})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def decide_all(person: Person, run: str) -> int:
+    """Allow each call that a run asks about, until it ends. How many there were."""
+    count = 0
+
+    def ended() -> bool:
+        nonlocal count
+        for approval in person.workspace.get(f"api/approvals?waiting=true&run={run}").json()["items"]:
+            answer = person.workspace.post(f"api/approvals/{approval['id']}/decide", json={"decision": "once"})
+            count += answer.status_code == 200
+        return status(person, run) in ENDED
+
+    eventually(ended, within=90, what=f"run {run} ends")
+    return count
+
+
+def status(person: Person, run: str) -> str:
+    answer = person.workspace.get(f"api/runs/{run}")
+    return str(answer.json()["status"]) if answer.status_code == 200 else ""
+
+
+def end_of(person: Person, run: str) -> str:
+    return eventually(
+        lambda: status(person, run) if status(person, run) in ENDED else "",
+        within=90,
+        every=0.5,
+        what=f"run {run} ends",
+    )
+
+
+def events(person: Person, run: str) -> list[dict[str, Any]]:
+    """All events of a run, whose numbers have no gap."""
+    found: list[dict[str, Any]] = []
+    while True:
+        after = found[-1]["seq"] if found else 0
+        answer = person.workspace.get(f"api/runs/{run}/events", params={"after": after, "limit": 1000})
+        assert answer.status_code == 200, answer.text
+        if not (page := answer.json()["items"]):
+            break
+        found += page
+    assert [event["seq"] for event in found] == list(range(1, len(found) + 1))
+    return found
+
+
+def results(person: Person, run: str) -> str:
+    """What the tools of a run said, all in one text."""
+    return "\n".join(str(event["payload"]) for event in events(person, run) if event["type"] == "message")
+
+
+def stop(site: Site, person: Person) -> None:
+    """Stop the workspace as the hub does, and wait until its pod is gone."""
+    pod = site.pod_name(person)
+    person.stop()
+    eventually(lambda: pod not in pods(site), within=60, what="the pod is gone")
+
+
+def pods(site: Site) -> list[str]:
+    found = site.namespace.all("pods", component="singleuser-server")
+    return [str(pod["metadata"]["name"]) for pod in found]
+
+
+def test_a_call_is_approved_and_what_it_wrote_is_there_after_the_pod(site: Site, ana: Person) -> None:
+    run = start(ana, "writer", "Please write a note.")
+    assert decide_all(ana, run) == 1
+    assert end_of(ana, run) == "succeeded"
+    before = events(ana, run)
+    first = site.workspace_pod(ana)["metadata"]["uid"]
+
+    stop(site, ana)
+    ana.spawn()
+
+    assert site.workspace_pod(ana)["metadata"]["uid"] != first
+    assert events(ana, run) == before
+    run = start(ana, "writer", "Please read the note.", continues=run)
+    decide_all(ana, run)
+    assert end_of(ana, run) == "succeeded"
+    assert "Kept on the volume." in results(ana, run)
+
+
+def test_the_workspaces_pod_is_admitted_and_has_no_credential(site: Site, ana: Person) -> None:
+    pod = site.workspace_pod(ana)
+    assert against_restricted(pod) == []
+    del pod["spec"]["nodeName"]  # the scheduler's
+    assert against_autopilot(pod) == []
+    name = pod["metadata"]["name"]
+    with pytest.raises(Refused, match="No such file"):
+        site.namespace.inside(name, "ls", "/var/run/secrets/kubernetes.io")
+    _, said = site.namespace.try_inside(name, "cat /proc/*/environ | tr '\\0' '\\n'")
+    assert "ANTHROPIC_BASE_URL=" in said
+    assert MODEL_KEY not in said
+    status = site.namespace.inside(name, "cat", "/proc/1/status")
+    assert "NoNewPrivs:\t1" in status and "CapEff:\t0000000000000000" in status and "Uid:\t1000" in status
+
+
+def test_every_pod_of_the_site_is_admitted(site: Site, ana: Person) -> None:
+    found = site.namespace.all("pods")
+    assert len(found) >= 5
+    assert {pod["metadata"]["name"]: against_restricted(pod) for pod in found if against_restricted(pod)} == {}
+
+
+def test_an_agent_cannot_loosen_the_policy(site: Site, ana: Person) -> None:
+    assert "Bash(curl:*)" in SITE
+    run = start(ana, "walker", "Please loosen the policy.")
+    decide_all(ana, run)  # not even when the person allows it
+    assert end_of(ana, run) == "succeeded"
+    said = results(ana, run)
+    assert "Read-only file system" in said and "managed-settings.json" in said and "uid=0" not in said
+    pod = site.pod_name(ana)
+    assert "parentSettingsBehavior" in site.namespace.inside(pod, "cat", "/etc/claude-code/managed-settings.json")
+    # What the agent may without asking, a project's own settings, and the person's: the hub's policy is above them.
+    site.namespace.inside(
+        pod, "sh", "-c",
+        "for f in ~/.claude/settings.json ~/agents/walker/.claude/settings.json; do mkdir -p $(dirname $f);"
+        " echo '{\"permissions\": {\"allow\": [\"Bash(curl:*)\"]}}' > $f; done",
+    )  # fmt: skip
+    run = start(ana, "walker", "Please fetch the page.")
+    assert decide_all(ana, run) == 0
+    assert end_of(ana, run) == "succeeded"
+    assert "has been denied" in results(ana, run), results(ana, run)
+    site.namespace.inside(pod, "sh", "-c", "rm ~/.claude/settings.json ~/agents/walker/.claude/settings.json")
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_a_run_under_way_is_interrupted_loses_nothing_and_goes_on_in_the_next_pod(
+    site: Site, ana: Person, how: str
+) -> None:
+    run = start(ana, "walker", "Please take the steps.")
+    seen = eventually(
+        lambda: found if "step 2" in str(found := events(ana, run)) else [], within=60, what="the run takes its steps"
+    )
+    pod = site.pod_name(ana)
+    if how == "stopped":
+        stop(site, ana)
+    else:
+        site.namespace.run("delete", "pod", pod, "--force", "--grace-period=0")
+        eventually(lambda: not ana.is_ready(), within=120, what="the hub knows that the pod is gone")
+    ana.spawn()
+
+    assert status(ana, run) == "interrupted"
+    after = events(ana, run)
+    assert after[: len(seen)] == seen
+    answer = ana.workspace.post(f"api/runs/{run}/resume", json={"prompt": "Continue."})
+    assert answer.status_code == 202, answer.text
+    assert end_of(ana, run) == "succeeded"
+    assert "I am back, and done." in results(ana, run)
+    assert events(ana, run)[: len(after)] == after
+
+
+def test_hub_and_service_are_replaced_under_a_run(site: Site, ana: Person) -> None:
+    site.namespace.inside(site.pod_name(ana), "sh", "-c", "rm -f ~/agents/walker/steps.txt")
+    run = start(ana, "walker", "Please take the steps.")
+    eventually(lambda: "step 2" in str(events(ana, run)), within=60, what="the run takes its steps")
+    for name in ("hub", "agents"):
+        site.namespace.run("rollout", "restart", f"deployment/{name}")
+    site.namespace.wait_until_available("hub", "agents")
+    assert end_of(ana, run) == "succeeded"
+    steps = site.namespace.inside(site.pod_name(ana), "sh", "-c", "cat ~/agents/walker/steps.txt").splitlines()
+    assert steps == [f"step {number}" for number in range(16)]
