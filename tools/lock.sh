@@ -23,7 +23,7 @@ compile_image() {
     shift
     echo "Pinning $file ..."
     "$bin/uv" pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes \
-        --no-emit-index-url --no-emit-find-links --constraint requirements/test.txt "$@" --output-file "$file"
+        --no-emit-index-url --no-emit-find-links $unused --constraint requirements/test.txt "$@" --output-file "$file"
 }
 
 compile test --extra firestore --extra hub --extra kubernetes --extra service --extra workspace --group build --group test --group check
