@@ -14,6 +14,7 @@ def tries(command: str) -> list[Reply]:
 
 
 SCRIPT = {
+    "hello": [say("Hello from the model.")],
     "write a note": [
         say("I write it.") + use("Write", {"file_path": "note.txt", "content": "Kept on the volume.\n"}),
         say("It is written."),

@@ -10,7 +10,9 @@ import pytest
 from tests.cluster.kubectl import Refused
 from tests.cluster.rules import against_autopilot, against_restricted
 from tests.cluster.site import MODEL_KEY, SITE, Site
+from tests.hub.kernel import Kernel
 from tests.hub.people import Person, eventually
+from tests.terminal.workspace import Terminal
 
 ENDED = ("succeeded", "failed", "cancelled", "interrupted")
 
@@ -115,6 +117,20 @@ def test_a_call_is_approved_and_what_it_wrote_is_there_after_the_pod(site: Site,
     decide_all(ana, run)
     assert end_of(ana, run) == "succeeded"
     assert "Kept on the volume." in results(ana, run)
+
+
+def test_lab_a_notebook_and_the_terminal_with_claude_code_work_on_a_read_only_root(site: Site, ana: Person) -> None:
+    assert ana.workspace.get("lab").status_code == 200
+    with Kernel(ana) as kernel:
+        assert kernel.execute("import numpy, pandas; print(int(numpy.arange(4).sum()))").strip() == "6"
+    address = f"{ana.base_url.replace('http://', 'ws://')}claude-code/ws"
+    assert ana.workspace.get("claude-code/").status_code == 200
+    with Terminal(address, {"Authorization": f"token {ana.token}"}) as terminal:
+        terminal.read_until("/effort", 90)
+        terminal.type("hello")
+        terminal.read_until("hello")
+        terminal.type("\r")
+        terminal.read_until("Hello from the model.", 60)
 
 
 def test_the_workspaces_pod_is_admitted_and_has_no_credential(site: Site, ana: Person) -> None:
