@@ -51,5 +51,5 @@ def test_a_wrong_python_is_one_line_that_says_which_ones_do(tmp_path: Path) -> N
 def test_make_alone_lists_what_can_be_done() -> None:
     answer = make()
     assert answer.returncode == 0
-    for goal in ("run", "test", "check", "bench", "lock", "clean"):
+    for goal in ("run", "test", "check", "images", "cluster-test", "bench", "lock", "clean"):
         assert f"make {goal}" in answer.stdout
