@@ -10,7 +10,7 @@ from traitlets import Unicode
 from traitlets.config import Configurable
 
 from ..errors import InvalidInput
-from ..store import AgentStore
+from ..store import OverviewStore
 from ..store.sqlite import SQLiteStore
 from .budgets.ledger import Ledger
 from .budgets.sqlite import SQLiteLedger
@@ -28,7 +28,7 @@ class Keeping(Configurable):
         "(default)", help="Which of that project's Firestore databases; it has to be in Native mode."
     ).tag(config=True)
 
-    def make_store(self, state: Path) -> AgentStore:
+    def make_store(self, state: Path) -> OverviewStore:
         """The store, not open yet. Raises InvalidInput when Firestore is chosen and its client is not installed."""
         if not self.firestore_project:
             return SQLiteStore(state / "agents.db")

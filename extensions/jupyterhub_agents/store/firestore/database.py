@@ -106,6 +106,16 @@ class Database:
 
         return await self._attempt(read)
 
+    async def count(self, query: AsyncQuery) -> int:
+        """How many documents it has, without reading them (Firestore's "Summarize data with aggregation queries")."""
+
+        async def read(seconds: float) -> int:
+            counting = query.count()
+            ((result,),) = await counting.get(retry=None, timeout=seconds)  # type: ignore[call-arg]  # a decorator hides self
+            return int(result.value)
+
+        return await self._attempt(read)
+
     async def owner_keys(self) -> list[str]:
         """The ids of all owner documents. None is ever written; one exists as far as something stands below it."""
 

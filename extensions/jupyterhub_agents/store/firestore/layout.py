@@ -12,7 +12,7 @@ from google.cloud.firestore_v1 import (
     AsyncCollectionReference,
     AsyncDocumentReference,
 )
-from google.cloud.firestore_v1.async_query import AsyncCollectionGroup
+from google.cloud.firestore_v1.async_query import AsyncCollectionGroup, AsyncQuery
 
 from ...models import Approval, Run, TranscriptKey
 from ..paging import microseconds
@@ -35,6 +35,11 @@ class Layout:
 
     def owners(self) -> AsyncCollectionReference:
         return self._owners
+
+    def all_of(self, collection: str) -> AsyncQuery:
+        """The documents of everybody's collections of this name."""
+        everybodys: AsyncQuery = self._client.collection_group(collection)
+        return everybodys
 
     def agents(self, owner: str) -> AsyncCollectionReference:
         """The newest revision of each agent, a deleted one's too."""

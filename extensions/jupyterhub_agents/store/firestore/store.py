@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from google.cloud.firestore_v1 import AsyncClient
@@ -29,8 +30,8 @@ from ...models import (
     TranscriptKey,
 )
 from .. import paging, rules
-from ..base import AgentStore
-from . import agents, approvals, runs, shares, transcripts
+from ..overview import KnownAgent, LiveRun, OverviewStore, WaitingCall
+from . import agents, approvals, overview, runs, shares, transcripts
 from . import events as event_log
 from .connection import connect, disconnect
 from .database import Database, Delete
@@ -48,7 +49,7 @@ class _Opened:
     transcripts: TranscriptWriters
 
 
-class FirestoreStore(AgentStore):
+class FirestoreStore(OverviewStore):
     """Agents, runs, events, approvals and transcripts in a Firestore database in Native mode.
 
     A call that returned is committed, in all zones of the database's location. A request waits up to
@@ -334,3 +335,23 @@ class FirestoreStore(AgentStore):
     async def owners(self) -> list[str]:
         async with self._call() as opened:
             return sorted(map(owner_of, await opened.database.owner_keys()))
+
+    # Over all owners
+
+    async def live_runs(self, limit: int) -> Sequence[LiveRun]:
+        paging.check_limit(limit)
+        async with self._call() as opened:
+            return await overview.live_runs(opened.database, limit)
+
+    async def waiting_calls(self, limit: int) -> Sequence[WaitingCall]:
+        paging.check_limit(limit)
+        async with self._call() as opened:
+            return await overview.waiting_calls(opened.database, limit)
+
+    async def known_agents(self) -> Sequence[KnownAgent]:
+        async with self._call() as opened:
+            return await overview.known_agents(opened.database)
+
+    async def run_outcomes(self, since: datetime, until: datetime) -> Mapping[RunStatus, int]:
+        async with self._call() as opened:
+            return await overview.run_outcomes(opened.database, since, until)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,15 +27,15 @@ from ...models import (
     TranscriptKey,
 )
 from .. import paging, rules
-from ..base import AgentStore
-from . import agents, approvals, runs, shares, transcripts, whole
+from ..overview import KnownAgent, LiveRun, OverviewStore, WaitingCall
+from . import agents, approvals, overview, runs, shares, transcripts, whole
 from . import events as event_log
 from .file import SQLiteFile
 
 T = TypeVar("T")
 
 
-class SQLiteStore(AgentStore):
+class SQLiteStore(OverviewStore):
     """Agents, runs, events, approvals and transcripts in one SQLite file, which only its owner may read.
 
     A call that returned is on the disk: it outlives the end of the process, and a loss of power as far as the disk
@@ -251,3 +252,19 @@ class SQLiteStore(AgentStore):
 
     async def owners(self) -> list[str]:
         return await self._read(whole.owners)
+
+    # Over all owners
+
+    async def live_runs(self, limit: int) -> Sequence[LiveRun]:
+        paging.check_limit(limit)
+        return await self._read(lambda db: overview.live_runs(db, limit))
+
+    async def waiting_calls(self, limit: int) -> Sequence[WaitingCall]:
+        paging.check_limit(limit)
+        return await self._read(lambda db: overview.waiting_calls(db, limit))
+
+    async def known_agents(self) -> Sequence[KnownAgent]:
+        return await self._read(overview.known_agents)
+
+    async def run_outcomes(self, since: datetime, until: datetime) -> Mapping[RunStatus, int]:
+        return await self._read(lambda db: overview.run_outcomes(db, since, until))
