@@ -15,6 +15,9 @@ from .proxy import free_ports
 from .state import LAUNCH_MARK
 
 SERVICE = "agents"
+PAGE_SCOPES = [f"access:services!service={SERVICE}", "access:servers"]
+"""The most that people's sign-ins to the service's pages are for; nobody gets more than they have themselves. With the
+second an administrator cancels a run in somebody's workspace; the service's own token has no such scope."""
 SERVICE_SCOPES = [
     "list:users", "read:users:name", "read:users:groups", "read:users:activity", "read:servers", "read:groups:name",
 ]  # fmt: skip
@@ -37,7 +40,14 @@ def configure(c: Config, hub: AgentHub) -> None:
     if hub.service_url:
         url = hub.service_url.rstrip("/")
         c.JupyterHub.services.append(
-            {"name": SERVICE, "url": url, "display": True, "oauth_no_confirm": True, "api_token": hub.service_token}
+            {
+                "name": SERVICE,
+                "url": url,
+                "display": True,
+                "oauth_no_confirm": True,
+                "api_token": hub.service_token,
+                "oauth_client_allowed_scopes": PAGE_SCOPES,
+            }
         )
     else:
         url = _run_agents_service(c, hub, _run_demo_model(c, hub) if hub.uses_demo_model else _real_model(hub))
@@ -56,6 +66,7 @@ def _run_agents_service(c: Config, hub: AgentHub, model: dict[str, str]) -> str:
             # In the hub's menu of services; the site's own service asks nobody whether it may know who they are.
             "display": True,
             "oauth_no_confirm": True,
+            "oauth_client_allowed_scopes": PAGE_SCOPES,
             "command": [sys.executable, "-m", "jupyterhub_agents.service.app", *hub.service_arguments],
             "environment": {
                 **kept, **model, "JUPYTERHUB_AGENTS_SERVICE_STATE": str(hub.state.service),

@@ -12,7 +12,8 @@ from playwright.sync_api import sync_playwright
 
 from tests.browser.conftest import ADMIN, MINE, sign_in, start
 from tests.browser.history import TEAM, write
-from tests.hub.people import RunningHub
+from tests.browser.runs import begin, sleeping_run, status
+from tests.hub.people import RunningHub, eventually
 from tests.service.conftest import hub_with_service
 
 PICTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -60,8 +61,10 @@ def main() -> None:
         state = Path(name)
         asyncio.run(write(state / "state" / "service" / "service.db"))
         with hub_with_service(state, environment={}, more=GROUPS.format(team=TEAM)) as hub:
-            hub.person("grace").spawn()
-            hub.person("ada").spawn()
+            grace, ada = hub.person("grace"), hub.person("ada")
+            sleeping_run(grace, "test-writer")
+            waits = begin(ada, "Write summary.md.", "paper-reader")
+            eventually(lambda: status(ada, waits) == "waiting", within=60, what="it asks")
             take(hub, folder)
 
 

@@ -7,29 +7,17 @@ import io
 import re
 from typing import Any
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from jupyterhub_agents.ids import new_id
 from tests.browser.conftest import ADMIN, MINE, Visit, sign_in
-from tests.hub.people import Person, RunningHub, eventually
+from tests.browser.runs import begin, run, sleeping_run, status
+from tests.hub.people import RunningHub, eventually
 
 SERIOUS = ("serious", "critical")
-ENDED = ("succeeded", "failed", "cancelled", "interrupted")
-
-
-def run(person: Person, prompt: str = "What can you do?") -> dict[str, Any]:
-    """A run of an agent of theirs by the real CLI, as it ended."""
-    person.spawn()
-    if person.workspace.get("api/agents/helper").status_code == 404:
-        answer = person.workspace.post("api/agents", json={"id": "helper", "name": "helper"})
-        assert answer.status_code == 201, answer.text
-    answer = person.workspace.post("api/agents/helper/runs", json={"prompt": prompt})
-    assert answer.status_code == 201, answer.text
-    path = f"api/runs/{answer.json()['id']}"
-    eventually(lambda: person.workspace.get(path).json()["status"] in ENDED, within=90, what="the run ended")
-    ended: dict[str, Any] = person.workspace.get(path).json()
-    return ended | {"events": person.workspace.get(f"{path}/events?limit=1000").text}
 
 
 def budget_of(page: Page, name: str) -> Any:
@@ -76,11 +64,95 @@ def test_an_administrator_sees_everybody(visit: Visit, hub: RunningHub) -> None:
     expect(people.get_by_role("row", name=re.compile("^grace")).get_by_text("running", exact=True)).to_be_visible()
     for chart in ("Spend by day and model", "Spend by person", "Spend by group", "Spend by model", "People and runs"):
         expect(page.get_by_role("img", name=f"{chart}.")).to_be_visible()
-    agents = page.get_by_role("region", name="Agents")
+    agents = page.get_by_role("region", name="Agents used most")
     expect(agents.get_by_role("row", name=re.compile("test-writer grace"))).to_be_visible()
     page.get_by_label("Find a person").fill("grac")
     expect(people.get_by_role("row", name=re.compile("^admin"))).to_be_hidden()
     expect(people.get_by_role("row", name=re.compile("^grace"))).to_be_visible()
+
+
+def test_an_administrator_cancels_somebodys_live_run_and_it_ends_cancelled(visit: Visit, hub: RunningHub) -> None:
+    ana = hub.person("ana")
+    run_id = sleeping_run(ana)
+    page = visit("admin", ADMIN)
+    live = page.get_by_role("region", name="Live runs")
+    row = live.get_by_role("row", name=re.compile("^ana worker at work"))
+    expect(row).to_be_visible()
+    button = row.get_by_role("button", name="Cancel the run of worker of ana")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    button.click()
+    assert status(ana, run_id) == "running"
+    page.once("dialog", lambda dialog: dialog.accept())
+    button.click()
+    expect(page.get_by_text("Cancelled: the run has stopped.")).to_be_visible()
+    assert status(ana, run_id) == "cancelled"
+    expect(row).to_have_count(0)
+    expect(page.get_by_text("Cancelled: the run has stopped.")).to_be_focused()
+
+
+def test_nobody_cancels_anothers_run_who_is_no_administrator(visit: Visit, hub: RunningHub) -> None:
+    ana = hub.person("ana")
+    run_id = sleeping_run(ana)
+    page = visit("bob", MINE)
+    post = """async (path) => (await fetch(path, {method: "POST", headers: {
+        "X-XSRFToken": document.body.dataset.xsrf}})).status"""
+    path = f"{ADMIN}/runs/ana/{run_id}/cancel"
+    assert page.evaluate(post, path) == 403
+    # Nor does an administrator's browser from elsewhere, nor any token alone.
+    admin = visit("admin", "/hub/home")
+    admin.goto(ADMIN)
+    admin.goto("/hub/home")
+    assert admin.evaluate("async (path) => (await fetch(path, {method: 'POST'})).status", path) == 403
+    for token in (ana.token, hub.person("admin").token):
+        with httpx.Client(base_url=hub.url, trust_env=False) as program:
+            assert program.post(path, headers={"Authorization": f"token {token}"}).status_code == 401
+    assert status(ana, run_id) == "running"
+    assert ana.workspace.post(f"api/runs/{run_id}/cancel").status_code == 202
+
+
+def test_calls_that_wait_are_shown_without_their_words_and_a_stopped_workspace_is_said(
+    visit: Visit, hub: RunningHub
+) -> None:
+    dora = hub.person("dora")
+    run_id = begin(dora, "Write confidential.txt.")
+    eventually(lambda: status(dora, run_id) == "waiting", within=60, what="it asks")
+    page = visit("admin", ADMIN)
+    waiting = page.get_by_role("region", name="Waiting for a person")
+    expect(waiting.get_by_role("row", name=re.compile("^dora worker Write"))).to_be_visible()
+    assert "confidential" not in page.content()
+    dora.stop()
+    live = page.get_by_role("region", name="Live runs").get_by_role("row", name=re.compile("^dora worker waiting"))
+    expect(live.get_by_text("workspace stopped: nothing works on it")).to_be_visible()
+    post = """async (path) => { const answer = await fetch(path, {method: "POST", headers: {
+        "X-XSRFToken": document.body.dataset.xsrf}}); return [answer.status, (await answer.json()).message] }"""
+    code, message = page.evaluate(post, f"{ADMIN}/runs/dora/{run_id}/cancel")
+    assert code == 424 and "dora's workspace is stopped" in message
+
+
+def test_a_run_that_has_ended_is_not_cancelled_and_one_that_never_was_is_not_found(
+    visit: Visit, hub: RunningHub
+) -> None:
+    ended = run(hub.person("eva"))["id"]
+    page = visit("admin", ADMIN)
+    post = """async (path) => { const answer = await fetch(path, {method: "POST", headers: {
+        "X-XSRFToken": document.body.dataset.xsrf}}); return [answer.status, (await answer.json()).message] }"""
+    code, message = page.evaluate(post, f"{ADMIN}/runs/eva/{ended}/cancel")
+    assert code == 409 and "has ended already" in message
+    assert page.evaluate(post, f"{ADMIN}/runs/eva/{new_id()}/cancel")[0] == 404
+    assert page.evaluate(post, f"{ADMIN}/runs/nobody/{ended}/cancel")[0] == 404
+    assert page.evaluate(post, f"{ADMIN}/runs/eva/..%2f..%2fcontents/cancel")[0] in (400, 404)
+
+
+def test_what_each_agent_used_is_drawn_and_comes_as_csv(visit: Visit) -> None:
+    page = visit("admin", ADMIN)
+    expect(page.get_by_role("img", name="Spend by agent.")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Agents as CSV").click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    costs = [float(row["cost_usd"]) for row in rows]
+    assert costs == sorted(costs, reverse=True) and costs[0] > 0
+    assert ("ada", "paper-reader") in {(row["person"], row["agent_id"]) for row in rows}
+    assert all(int(row["tokens"]) > 0 for row in rows if float(row["cost_usd"]))
 
 
 def test_calls_come_as_csv(visit: Visit) -> None:

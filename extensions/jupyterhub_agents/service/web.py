@@ -89,8 +89,9 @@ def build(service: AgentsService) -> FastAPI:
                 identities=identities, workspaces=workspaces, passage=passage, patience_s=door.patience_s,
                 body_limit=door.body_limit_mb * 1024 * 1024,
             )  # fmt: skip
-            if slow := getattr(app.state, "slow_figures", None):
-                stack.push_async_callback(slow.close)
+            for name in ("slow_figures", "everybody"):
+                if kept := getattr(app.state, name, None):
+                    stack.push_async_callback(kept.close)
             app.state.service = service
             app.state.hub = hub
             app.state.workspaces = workspaces

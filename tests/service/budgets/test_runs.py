@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from jupyterhub_agents.service.budgets.ledger import CallFilter, Lengths
+from jupyterhub_agents.service.budgets.ledger import CallFilter, Ledger, Lengths, Sessions
 from jupyterhub_agents.service.budgets.sqlite import SQLiteLedger
 from jupyterhub_agents.service.gateway.meter import Usage
 
@@ -56,6 +56,20 @@ async def test_lengths_are_of_whole_runs(ledger: SQLiteLedger) -> None:
     found = await ledger.lengths(EVERY)
     assert (found.runs, found.succeeded) == (10, 9)
     assert found.percentiles_s == {50: 300.0, 90: 540.0}
+
+
+async def test_a_session_is_a_persons_calls_without_a_long_pause(ledger: SQLiteLedger) -> None:
+    assert await ledger.sessions(EVERY) == Sessions(0)
+    for number, minute in enumerate((0, 10, 45, 80, 81)):  # a pause of 35 minutes, twice
+        await put(ledger, f"a{number}", None, minute, duration_us=60_000_000)
+    # One that is long under way, with another within it: the pause counts from its end.
+    await put(ledger, "b0", "run", 0, person="grace", duration_us=3_600_000_000)
+    await put(ledger, "b1", "run", 5, person="grace", duration_us=1_000_000)
+    await put(ledger, "b2", "run", 85, person="grace", duration_us=0)
+    found = await ledger.sessions(EVERY)
+    assert found == Sessions(4, {50: 120.0, 90: 5_100.0})
+    assert await Ledger.sessions(ledger, EVERY) == found  # as a ledger counts that cannot by itself
+    assert await ledger.sessions(CallFilter(person="ada"), [100]) == Sessions(3, {100: 660.0})
 
 
 async def test_calls_under_way_are_those_that_were_reserved_and_not_settled(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
+from jupyterhub_agents.ids import new_id
 from tests.hub.people import Person, RunningHub, running_hub
-from tests.service.conftest import server_token
+from tests.service.conftest import server_token, service_process
 
 MINE = "/services/agents/"
 ADMIN = "/services/agents/admin"
@@ -133,5 +135,43 @@ def test_the_page_after_signing_in_is_always_one_of_these(ada: Person) -> None:
 def test_prometheus_is_told_of_agents_and_how_their_runs_go(hub: RunningHub) -> None:
     admin = hub.person("admin")
     text = admin.browser.get(f"{MINE}metrics", headers={"Authorization": f"token {admin.token}"}).text
-    for name in ("agents_agents 0.0", "agents_runs_succeeded_ratio NaN", 'agents_active_people{period="day"} 0.0'):
+    for name in (
+        "agents_agents 0.0", 'agents_active_people{period="day"} 0.0', "agents_sessions 0.0",
+        'agents_runs_succeeded_ratio{period="month"} NaN',
+        "agents_known_agents 0.0", 'agents_made_agents{period="month"} 0.0', 'agents_live_runs{status="waiting"} 0.0',
+        "agents_waiting_approvals 0.0", 'agents_runs{period="day",status="succeeded"} 0.0',
+    ):  # fmt: skip
         assert name in text, name
+
+
+def scopes_of(hub: RunningHub, token: str) -> set[str]:
+    answer = httpx.get(f"{hub.url}/hub/api/user", headers={"Authorization": f"token {token}"}, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    return {scope for scope in answer.json()["scopes"] if scope.startswith("access:servers")}
+
+
+def test_a_sign_in_opens_workspaces_for_administrators_on_their_page_alone(hub: RunningHub, ada: Person) -> None:
+    assert ada.browser.get(MINE).status_code == 200
+    assert scopes_of(hub, ada.browser.cookies["agents-token"]) == set()
+    assert ada.browser.get(ADMIN).status_code == 403
+    assert scopes_of(hub, ada.browser.cookies["agents-token"]) == set()
+    with Person(hub, "admin") as admin:
+        admin.sign_in()
+        assert admin.browser.get(MINE).status_code == 200
+        assert scopes_of(hub, admin.browser.cookies["agents-token"]) == set()
+        assert admin.browser.get(ADMIN).status_code == 200
+        assert scopes_of(hub, admin.browser.cookies["agents-token"]) == {"access:servers"}
+    assert scopes_of(hub, service_process(hub).environ()["JUPYTERHUB_API_TOKEN"]) == set()
+
+
+def test_where_the_site_lets_it_ask_for_no_more_the_page_opens_and_says_why_it_cannot_cancel(tmp_path: Path) -> None:
+    lesser = 'for one in c.JupyterHub.services.get_value([]):\n    one.pop("oauth_client_allowed_scopes", None)\n'
+    config = tmp_path / "jupyterhub_config.py"
+    config.write_text(f"from hub_config import configure\nconfigure(c)\n{lesser}")
+    with running_hub(tmp_path / "state", config=config) as hub:
+        admin = hub.person("admin")
+        page = admin.browser.get(ADMIN)
+        assert page.status_code == 200
+        path = f"{ADMIN}/runs/admin/{new_id()}/cancel"
+        answer = admin.browser.post(path, headers={"X-XSRFToken": xsrf(page)})
+        assert answer.status_code == 403 and "lacks the scope access:servers" in answer.json()["message"]

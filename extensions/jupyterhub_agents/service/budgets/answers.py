@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from .ledger import ActiveDay, Budget, CallRecord, Change, Kind, UsageRow
+from .ledger import ActiveDay, AgentSum, Budget, CallRecord, Change, Kind, UsageRow
 from .money import dollars, nanos
 from .periods import PeriodKind
 
@@ -114,6 +114,30 @@ class CallAnswer(Answer):
 class CallsAnswer(Answer):
     items: list[CallAnswer]
     next: str | None = Field(description="Give it as `before` for the page after this one.")
+
+
+class AgentAnswer(Answer):
+    """What one agent of a person's used."""
+
+    agent_id: str
+    person: str
+    runs: int
+    calls: int
+    failed: int
+    tokens: int = Field(description="Of every kind.")
+    cost_usd: str
+    last_at: datetime = Field(description="When it made its newest call.")
+
+    @classmethod
+    def of(cls, row: AgentSum) -> AgentAnswer:
+        return cls(
+            agent_id=row.agent_id, person=row.person, runs=row.runs, calls=row.calls, failed=row.failed,
+            tokens=row.tokens, cost_usd=dollars(row.cost), last_at=row.last_at,
+        )  # fmt: skip
+
+
+class AgentsAnswer(Answer):
+    items: list[AgentAnswer] = Field(description="The one that cost most first.")
 
 
 class SpeedAnswer(Answer):

@@ -12,13 +12,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from ...errors import InvalidInput, NotAllowed
 from ..identity import Person
 from .answers import (
     ActiveAnswer,
     ActivityAnswer,
+    AgentAnswer,
+    AgentsAnswer,
     BudgetBody,
     BudgetsAnswer,
     BudgetState,
@@ -32,11 +34,11 @@ from .answers import (
     UsageSum,
     body_of,
 )
-from .export import csv_lines
+from .export import agents_csv, csv_lines
 from .ledger import HUB, Budget, Kind
 from .meter import Budgets
 from .periods import PeriodKind
-from .views import calls_within, days, everybodys, states
+from .views import by_agent, calls_within, days, everybodys, states
 
 MAX_PAGE = 500
 PERCENTILES = (50, 90, 99)
@@ -145,6 +147,19 @@ def budgets_router(budgets: Budgets, person: Callable[..., Awaitable[Person]]) -
                 raise InvalidInput("Ask for one person's calls by day, month or model, and for a group's the same.")
             kind, name = Kind.GROUP, group
         return await usage(by, ("day", "month", "model", "person", "group"), since, until, kind, name)
+
+    @router.get("/usage/agents")
+    async def agents_usage(_: Admin, since: Day = None, until: Day = None, person: Text = None) -> AgentsAnswer:
+        """What each agent used; of one person's, when asked. Calls of the terminal and of notebooks are of none."""
+        found = await by_agent(budgets, calls_within(budgets, since, until, person=person))
+        return AgentsAnswer(items=[AgentAnswer.of(row) for row in found])
+
+    @router.get("/usage/agents.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+    async def agents_export(_: Admin, since: Day = None, until: Day = None, person: Text = None) -> Response:
+        """The same as CSV."""
+        found = await by_agent(budgets, calls_within(budgets, since, until, person=person))
+        headers = {"Content-Disposition": 'attachment; filename="agents.csv"'}
+        return Response(agents_csv(found), media_type="text/csv; charset=utf-8", headers=headers)
 
     @router.get("/calls")
     async def all_calls(

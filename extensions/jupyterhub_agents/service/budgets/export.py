@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import AsyncIterator, Sequence
 
-from .answers import CallAnswer
-from .ledger import CallRecord
+from .answers import AgentAnswer, CallAnswer
+from .ledger import AgentSum, CallRecord
 
 COLUMNS = tuple(CallAnswer.model_fields)
 
@@ -18,6 +18,13 @@ async def csv_lines(pages: AsyncIterator[Sequence[CallRecord]]) -> AsyncIterator
     async for page in pages:
         if page:
             yield _text([[_cell(value) for value in _values(call)] for call in page])
+
+
+def agents_csv(rows: Sequence[AgentSum]) -> str:
+    """What each agent used, a line each."""
+    names = tuple(AgentAnswer.model_fields)
+    found = [AgentAnswer.of(row).model_dump(mode="json") for row in rows]
+    return _text([names]) + _text([[_cell(row[name]) for name in names] for row in found])
 
 
 def _values(call: CallRecord) -> list[object]:

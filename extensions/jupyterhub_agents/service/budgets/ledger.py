@@ -189,6 +189,21 @@ class AgentSum:
     failed: int
     cost: int
     last_at: datetime
+    tokens: int = 0
+    """Of every kind."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """How many stretches of work there were, and the percentiles of their length in seconds. A session is one person's
+    calls, in runs, the terminal and notebooks, with no pause of SESSION_PAUSE_S between them."""
+
+    sessions: int
+    percentiles_s: Mapping[int, float] = field(default_factory=dict)
+
+
+SESSION_PAUSE_S = 1_800
+"""As web statistics count visits."""
 
 
 @dataclass(frozen=True)
@@ -323,6 +338,15 @@ class Ledger(ABC):
     async def lengths(self, which: CallFilter, percentiles: Sequence[int] = (50, 90)) -> Lengths:
         """How long the runs with such calls took."""
 
+    async def sessions(self, which: CallFilter, percentiles: Sequence[int] = (50, 90)) -> Sessions:
+        """How long people worked at a stretch. This one reads every call: a ledger that can count itself does."""
+        calls: dict[str, list[tuple[float, float]]] = {}
+        async for page in self.export(which):
+            for call in page:
+                began = call.started_at.timestamp()
+                calls.setdefault(call.person, []).append((began, began + call.duration_us / 1e6))
+        return sessions_of([length for spans in calls.values() for length in _stretches(sorted(spans))], percentiles)
+
     async def export(self, which: CallFilter, page: int = 1_000) -> AsyncIterator[Sequence[CallRecord]]:
         """All calls, newest first, in pages."""
         before: str | None = None
@@ -332,3 +356,24 @@ class Ledger(ABC):
             if found.next is None:
                 return
             before = found.next
+
+
+def _stretches(spans: Sequence[tuple[float, float]]) -> list[float]:
+    """The lengths of one person's sessions, of when their calls began and ended, in order."""
+    found: list[list[float]] = []
+    for began, ended in spans:
+        if found and began - found[-1][1] <= SESSION_PAUSE_S:
+            found[-1][1] = max(found[-1][1], ended)
+        else:
+            found.append([began, ended])
+    return [ended - began for began, ended in found]
+
+
+def sessions_of(lengths_s: Sequence[float], percentiles: Sequence[int]) -> Sessions:
+    """Of the sessions' lengths, the percentiles by nearest rank."""
+    if not lengths_s:
+        return Sessions(0)
+    ordered = sorted(lengths_s)
+    return Sessions(
+        len(ordered), {percent: ordered[max(0, -(-percent * len(ordered) // 100) - 1)] for percent in percentiles}
+    )

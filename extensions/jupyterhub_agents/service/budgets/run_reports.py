@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from ...store.paging import moment
-from .ledger import AgentSum, CallFilter, Lengths, RunSum
+from .ledger import SESSION_PAUSE_S, AgentSum, CallFilter, Lengths, RunSum, Sessions, sessions_of
 from .reports import where_of
 
 # The last bit of the largest number is whether the newest call did not fail: quicker than to look for that call.
@@ -16,6 +16,19 @@ _RUNS = """
         sum(input + output + cache_write_5m + cache_write_1h + cache_read), sum(cost),
         max(started_at * 2 + (status BETWEEN 200 AND 299)) & 1 AS good
     FROM calls WHERE run_id IS NOT NULL AND {where} GROUP BY run_id, person
+"""
+
+# A call begins a session when nothing of the person's was under way in the pause before it.
+_SESSIONS = """
+    SELECT max(ended) - min(began) FROM (
+        SELECT person, began, ended, sum(new) OVER (PARTITION BY person ORDER BY began, number) AS session FROM (
+            SELECT person, number, started_at AS began, started_at + duration_us AS ended,
+                coalesce(started_at - max(started_at + duration_us) OVER (
+                    PARTITION BY person ORDER BY started_at, number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ) > {pause}, 1) AS new
+            FROM calls WHERE {where}
+        )
+    ) GROUP BY person, session
 """
 
 
@@ -47,13 +60,14 @@ def agents(db: sqlite3.Connection, which: CallFilter, limit: int) -> Sequence[Ag
     where, values = where_of(which)
     rows = db.execute(
         "SELECT agent_id, person, count(DISTINCT run_id), count(*), sum(status NOT BETWEEN 200 AND 299), sum(cost),"  # noqa: S608 - constants
-        f" max(started_at) FROM calls WHERE agent_id IS NOT NULL AND {' AND '.join(where)}"
+        " max(started_at), sum(input + output + cache_write_5m + cache_write_1h + cache_read)"
+        f" FROM calls WHERE agent_id IS NOT NULL AND {' AND '.join(where)}"
         " GROUP BY agent_id, person ORDER BY max(started_at) DESC LIMIT ?",
         (*values, limit),
     )
     return [
-        AgentSum(agent, person, runs, calls, failed, cost, moment(last))
-        for agent, person, runs, calls, failed, cost, last in rows
+        AgentSum(agent, person, runs, calls, failed, cost, moment(last), tokens)
+        for agent, person, runs, calls, failed, cost, last, tokens in rows
     ]
 
 
@@ -68,3 +82,9 @@ def lengths(db: sqlite3.Connection, which: CallFilter, percentiles: Sequence[int
         return Lengths(0, 0)
     found = {percent: rows[max(0, -(-percent * len(rows) // 100) - 1)][0] / 1e6 for percent in percentiles}
     return Lengths(len(rows), sum(good for _, good in rows), found)
+
+
+def sessions(db: sqlite3.Connection, which: CallFilter, percentiles: Sequence[int]) -> Sessions:
+    where, values = where_of(which)
+    query = _SESSIONS.format(pause=SESSION_PAUSE_S * 1_000_000, where=" AND ".join(where))
+    return sessions_of([length / 1e6 for (length,) in db.execute(query, values)], percentiles)

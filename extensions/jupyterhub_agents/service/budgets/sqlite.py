@@ -28,6 +28,7 @@ from .ledger import (
     Ledger,
     Lengths,
     RunSum,
+    Sessions,
     Speed,
     UsageRow,
 )
@@ -114,6 +115,9 @@ class SQLiteLedger(Ledger):
 
     async def lengths(self, which: CallFilter, percentiles: Sequence[int] = (50, 90)) -> Lengths:
         return await self._file.read(lambda db: run_reports.lengths(db, which, percentiles))
+
+    async def sessions(self, which: CallFilter, percentiles: Sequence[int] = (50, 90)) -> Sessions:
+        return await self._file.read(lambda db: run_reports.sessions(db, which, percentiles))
 
 
 def _settle(

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ...errors import InvalidInput
 from .answers import BudgetState, PeriodLeft
-from .ledger import Account, CallFilter, Kind
+from .ledger import Account, AgentSum, CallFilter, Kind
 from .meter import Budgets
 from .money import dollars
 from .periods import PeriodKind
@@ -39,6 +39,16 @@ def calls_within(budgets: Budgets, since: date | None, until: date | None, **whi
     start = datetime.combine(first, MIDNIGHT, zone).astimezone(UTC)
     end = datetime.combine(last + timedelta(days=1), MIDNIGHT, zone).astimezone(UTC)
     return CallFilter(since=start, until=end, **which)
+
+
+MOST_AGENTS = 10_000
+"""Agents that are looked through for those that cost most: the ones used last."""
+
+
+async def by_agent(budgets: Budgets, which: CallFilter) -> Sequence[AgentSum]:
+    """What each agent used, the dearest first."""
+    found = await budgets.ledger.agents(which, MOST_AGENTS)
+    return sorted(found, key=lambda agent: (-agent.cost, -agent.runs, agent.person, agent.agent_id))
 
 
 async def states(budgets: Budgets, whose: Sequence[tuple[Kind, str]]) -> list[BudgetState]:

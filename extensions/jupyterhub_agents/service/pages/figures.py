@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -22,6 +22,7 @@ from ..budgets.ledger import (
     Kind,
     Lengths,
     RunSum,
+    Sessions,
     Speed,
     UsageRow,
 )
@@ -30,6 +31,7 @@ from ..budgets.periods import PeriodKind
 from ..hub import HubAPI, Member
 from ..identity import Person
 from ..remembered import Remembered
+from .everybody import Everybody, Standing
 
 SPANS = (7, 30, 90, 365)
 """The days that a reader may choose to look at."""
@@ -101,10 +103,15 @@ class Everything:
     totals: Totals
     speed: Speed
     lengths: Lengths
+    sessions: Sessions
     live: Sequence[Booking]
     runs: Sequence[RunSum]
     agents: Sequence[AgentSum]
+    """The dearest first."""
+    standing: Standing | None
+    """None while the store does not answer."""
     cost_by_model: Chart
+    by_agent: Chart
     by_person: Chart
     by_group: Chart
     by_model: Chart
@@ -117,6 +124,14 @@ class Everything:
     @property
     def running(self) -> int:
         return sum(1 for member in self.members or () if member.workspaces)
+
+    @property
+    def reachable(self) -> Collection[str]:
+        """Whose workspace runs: there a run can be cancelled. All, while the hub does not say."""
+        if self.members is None:
+            return {run.owner for run in self.standing.live} if self.standing else ()
+        ready = (member.name for member in self.members if any(one.ready and not one.name for one in member.workspaces))
+        return frozenset(ready)
 
 
 def tokens(row: UsageRow) -> int:
@@ -157,6 +172,7 @@ class Slow:
 
     speed: Speed
     lengths: Lengths
+    sessions: Sessions
     agents: Sequence[AgentSum]
 
 
@@ -165,7 +181,9 @@ def remember_slow() -> Remembered[int, Slow]:
     return Remembered(fresh_s=lambda _: SLOW_S, usable_s=0, away=StoreUnavailable)
 
 
-async def everything(budgets: Budgets, hub: HubAPI, days: int, remembered: Remembered[int, Slow]) -> Everything:
+async def everything(
+    budgets: Budgets, hub: HubAPI, everybody: Everybody, days: int, remembered: Remembered[int, Slow]
+) -> Everything:
     """What an administrator sees."""
     first, last = _span(budgets, days)
     since, until = first.isoformat(), last.isoformat()
@@ -174,10 +192,10 @@ async def everything(budgets: Budgets, hub: HubAPI, days: int, remembered: Remem
     periods = budgets.periods.at(budgets.clock())
 
     async def find_out() -> Slow:
-        speed, lengths, agents = await asyncio.gather(
-            ledger.speed(which), ledger.lengths(which), ledger.agents(which, LATELY)
+        speed, lengths, sessions, agents = await asyncio.gather(
+            ledger.speed(which), ledger.lengths(which), ledger.sessions(which), views.by_agent(budgets, which)
         )
-        return Slow(speed, lengths, agents)
+        return Slow(speed, lengths, sessions, agents)
 
     usage, people, groups, slow = await asyncio.gather(
         ledger.usage(("day", "model"), since, until),
@@ -185,11 +203,12 @@ async def everything(budgets: Budgets, hub: HubAPI, days: int, remembered: Remem
         ledger.usage(("name",), since, until, Kind.GROUP),
         remembered.get(days, find_out),
     )
-    active, today, month, members = await asyncio.gather(
+    active, today, month, members, standing = await asyncio.gather(
         ledger.activity(since, until, PeriodKind.DAY),
         ledger.activity(periods.day, periods.day, PeriodKind.DAY),
         ledger.activity(f"{periods.month}-01", periods.day, PeriodKind.MONTH),
         _members(hub),
+        everybody.standing(first, last),
     )
     states, spent, runs, changes = await asyncio.gather(
         views.everybodys(budgets),
@@ -207,9 +226,12 @@ async def everything(budgets: Budgets, hub: HubAPI, days: int, remembered: Remem
         totals=Totals.of(usage),
         speed=slow.speed,
         lengths=slow.lengths,
+        sessions=slow.sessions,
         live=budgets.live(),
         runs=runs,
-        agents=slow.agents,
+        agents=slow.agents[:LATELY],
+        standing=standing,
+        by_agent=_agents(slow.agents),
         cost_by_model=_by_day(usage, first, last, [row.cost for row in usage], "money"),
         by_person=_ranking(people, 0),
         by_group=_ranking(groups, 0),
@@ -262,6 +284,14 @@ def _ranking(rows: Sequence[UsageRow], part: int) -> Chart:
     for row in rows:
         sums[row.by[part]] = sums.get(row.by[part], 0) + row.cost
     ranked = sorted(((name, [cost]) for name, cost in sums.items() if cost), key=lambda one: (-one[1][0], one[0]))
+    most = MOST_SERIES + 2
+    rest = sum(values[0] for _, values in ranked[most:])
+    return Chart(ranked[:most] + ([("", [rest])] if rest else []), ("",), "money", days=False, others=bool(rest))
+
+
+def _agents(rows: Sequence[AgentSum]) -> Chart:
+    """A row for each agent with what it cost. Agents of two people may have one name: whose it is stands beside it."""
+    ranked = [(f"{row.agent_id} ({row.person})", [row.cost]) for row in rows if row.cost]
     most = MOST_SERIES + 2
     rest = sum(values[0] for _, values in ranked[most:])
     return Chart(ranked[:most] + ([("", [rest])] if rest else []), ("",), "money", days=False, others=bool(rest))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
@@ -14,15 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ... import errors
 from ...errors import AgentsError, InvalidInput, NotAllowed
+from ...models import RunId
 from ..budgets import views
 from ..budgets.answers import BudgetBody, BudgetState, Dollars
-from ..budgets.export import csv_lines
+from ..budgets.export import agents_csv, csv_lines
 from ..budgets.ledger import HUB, Kind
 from ..budgets.meter import Budgets
 from . import figures
 from .activity import Activity
+from .cancelling import cancel
+from .everybody import Everybody
 from .render import LANGUAGE_COOKIE, STATIC, Pages
-from .sign_in import MustSignIn, Reader, SignIn, navigates
+from .sign_in import MustAskForMore, MustSignIn, Reader, SignIn, navigates
 from .words import LANGUAGES
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 YEAR_S = 365 * 86_400
 
+Owner = Annotated[str, Path(min_length=1, max_length=255)]
 Days = Annotated[int, Query(ge=1, le=figures.SPANS[-1])]
 
 
@@ -52,6 +56,7 @@ def add_pages(app: FastAPI, service: "AgentsService", budgets: Budgets) -> None:
         prefix=service.prefix, hub_url=service.hub_url, time_zone=budgets.time_zone, refresh_s=service.refresh_s
     )
     slow = figures.remember_slow()
+    everybody = Everybody(service.store, budgets)
     sign_in = SignIn(
         authorize_url=f"{service.hub_url}api/oauth2/authorize",
         client_id=service.oauth_client_id,
@@ -72,7 +77,7 @@ def add_pages(app: FastAPI, service: "AgentsService", budgets: Budgets) -> None:
                     return await handle(request)
                 except MustSignIn as error:
                     if navigates(request):
-                        return sign_in.begin(request)
+                        return sign_in.begin(request, more=isinstance(error, MustAskForMore))
                     return _error(request, error)
                 except AgentsError as error:
                     return _error(request, error)
@@ -106,7 +111,8 @@ def add_pages(app: FastAPI, service: "AgentsService", budgets: Budgets) -> None:
 
     @router.get("/admin")
     async def admin_page(request: Request, reader: Admin, days: Days = 30) -> Response:
-        shown = await figures.everything(budgets, request.app.state.hub, days, slow)
+        sign_in.check_asked(request, reader)
+        shown = await figures.everything(budgets, request.app.state.hub, everybody, days, slow)
         return pages.answer(request, "admin.html", reader=reader, a=shown, spans=figures.SPANS)
 
     @router.get("/admin/calls.csv")
@@ -116,6 +122,17 @@ def add_pages(app: FastAPI, service: "AgentsService", budgets: Budgets) -> None:
         return StreamingResponse(
             csv_lines(budgets.ledger.export(which)), media_type="text/csv; charset=utf-8", headers=headers
         )
+
+    @router.get("/admin/agents.csv")
+    async def export_agents(_: Admin, since: date | None = None, until: date | None = None) -> Response:
+        found = await views.by_agent(budgets, views.calls_within(budgets, since, until))
+        headers = {"Content-Disposition": 'attachment; filename="agents.csv"', "Cache-Control": "no-store"}
+        return Response(agents_csv(found), media_type="text/csv; charset=utf-8", headers=headers)
+
+    @router.post("/admin/runs/{owner}/{run_id}/cancel")
+    async def cancel_run(request: Request, reader: Admin, owner: Owner, run_id: RunId) -> dict[str, str]:
+        state = request.app.state
+        return {"status": await cancel(reader, state.workspaces, state.passage, owner, run_id)}
 
     @router.post("/admin/budget")
     async def set_budget(reader: Admin, edit: BudgetEdit) -> BudgetState:
@@ -139,8 +156,9 @@ def add_pages(app: FastAPI, service: "AgentsService", budgets: Budgets) -> None:
 
     app.include_router(router, prefix=prefix)
     app.mount(f"{prefix}/static", Kept())
-    app.state.activity = Activity(budgets)
+    app.state.activity = Activity(budgets, everybody)
     app.state.slow_figures = slow
+    app.state.everybody = everybody
 
 
 class Kept(StaticFiles):

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 import jwt
@@ -25,6 +25,11 @@ from ..identity import Identities, Person
 TOKEN_COOKIE = "agents-token"  # noqa: S105 - a name
 STATE_COOKIE = "agents-sign-in-"
 STATE_AUDIENCE = "agents-pages-sign-in"
+ASKED_COOKIE = "agents-asked"
+"""Says that this sign-in asked for more, whatever the hub gave: so that it is not asked for again and again."""
+MORE = "access:servers"
+"""What an administrator's page asks for besides: to cancel a run in somebody's workspace. The hub gives as much of it
+as the person has themselves (its documentation, "Scopes", and `oauth_client_allowed_scopes` of services)."""
 STATE_S = 600
 """Seconds that somebody may take to sign in; as long as JupyterHub's own services give."""
 XSRF_HEADER = "x-xsrftoken"
@@ -35,12 +40,18 @@ class MustSignIn(NotSignedIn):
     """Nobody is signed in, or not any more. A browser is sent to the hub."""
 
 
+class MustAskForMore(MustSignIn):
+    """An administrator signed in to a page that takes no more than who they are."""
+
+
 @dataclass(frozen=True)
 class Reader:
-    """Who reads a page, and the token that their page's own requests carry."""
+    """Who reads a page, the token that their page's own requests carry, and the hub's token that they signed in
+    with."""
 
     person: Person
     xsrf: str
+    token: str = field(repr=False)
 
 
 def navigates(request: Request) -> bool:
@@ -82,17 +93,25 @@ class SignIn:
             raise MustSignIn("You are not signed in any more. Open the page again to sign in.") from error
         if person.kind != "user":
             raise NotAllowed("A workspace's token opens no pages.")
-        return Reader(person, xsrf)
+        return Reader(person, xsrf, token)
 
-    def begin(self, request: Request) -> Response:
-        """Send the browser to the hub, to come back to this address."""
+    def check_asked(self, request: Request, reader: Reader) -> None:
+        """Raises MustAskForMore when a browser comes to the page of administrators with a token for no more than who
+        they are."""
+        if navigates(request) and MORE not in reader.person.scopes and not request.cookies.get(ASKED_COOKIE):
+            raise MustAskForMore("You are signed in for less than this page can do. Open it again.")
+
+    def begin(self, request: Request, *, more: bool = False, address: str | None = None) -> Response:
+        """Send the browser to the hub, to come back to this address. `more`: with the right to act in workspaces, as
+        far as the person has it."""
         state, verifier = secrets.token_urlsafe(16), secrets.token_urlsafe(48)
-        address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        said = {"state": state, "verifier": verifier, "next": address}
+        address = address or request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        said = {"state": state, "verifier": verifier, "next": address, "more": more}
         challenge = urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
         query = {
             "client_id": self._client_id, "redirect_uri": self._redirect_uri, "response_type": "code", "state": state,
             "code_challenge": challenge, "code_challenge_method": "S256",
+            "scope": " ".join([f"access:services!service={self._service}", *([MORE] if more else [])]),
         }  # fmt: skip
         answer = RedirectResponse(f"{self._authorize_url}?{urlencode(query)}", 302)
         cookie = jwt.encode(said | {"aud": STATE_AUDIENCE}, self._state_key, "HS256")
@@ -107,7 +126,13 @@ class SignIn:
             said = jwt.decode(request.cookies.get(name, ""), self._state_key, ["HS256"], audience=STATE_AUDIENCE)
         except jwt.InvalidTokenError:
             said = {}
-        if not code or not said or not hmac.compare_digest(str(said["state"]).encode(), state.encode()):
+        known = bool(said) and hmac.compare_digest(str(said["state"]).encode(), state.encode())
+        if known and said["more"] and request.query_params.get("error") == "invalid_scope":
+            # The site has not let the service ask for it (`oauth_client_allowed_scopes`): then without.
+            answer = self.begin(request, address=str(said["next"]))
+            self._set(request, answer, ASKED_COOKIE, "1", None)
+            return answer
+        if not code or not known:
             raise NotAllowed("This sign-in was not begun here, or took too long. Open the page again.")
         token = await hub.token_for_code(
             code, client_id=self._client_id, redirect_uri=self._redirect_uri, verifier=str(said["verifier"])
@@ -117,6 +142,8 @@ class SignIn:
         answer = RedirectResponse(self._within(str(said["next"])), 302)
         answer.delete_cookie(name, path=self._prefix)
         self._set(request, answer, TOKEN_COOKIE, token, None)
+        if said["more"]:
+            self._set(request, answer, ASKED_COOKIE, "1", None)
         return answer
 
     def _within(self, address: str) -> str:

@@ -38,6 +38,7 @@ from ..ledger import (
     Ledger,
     Lengths,
     RunSum,
+    Sessions,
     Speed,
     UsageRow,
 )
@@ -261,6 +262,9 @@ class FirestoreLedger(Ledger):
 
     async def lengths(self, which: CallFilter, percentiles: Sequence[int] = (50, 90)) -> Lengths:
         return await self._read(lambda db: run_reports.lengths(db, which, percentiles))
+
+    async def sessions(self, which: CallFilter, percentiles: Sequence[int] = (50, 90)) -> Sessions:
+        return await self._read(lambda db: run_reports.sessions(db, which, percentiles))
 
     # Within
 

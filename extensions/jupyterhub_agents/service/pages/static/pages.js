@@ -152,6 +152,37 @@
     }
   };
 
+  const cancel = async (button) => {
+    if (!window.confirm(button.dataset.sure)) {
+      return;
+    }
+    const said = document.getElementById("cancel-said");
+    button.disabled = true;
+    said.textContent = "";
+    try {
+      // Long enough for a CLI that does not end by itself.
+      const signal = AbortSignal.timeout(60000);
+      const answer = await fetch(button.dataset.cancel, { method: "POST", headers, signal, redirect: "error" });
+      if (!answer.ok) {
+        throw new Error((await answer.json()).message);
+      }
+      said.classList.remove("text-danger-emphasis");
+      said.textContent = said.dataset.cancelled;
+    } catch (error) {
+      said.classList.add("text-danger-emphasis");
+      said.textContent = error.message;
+    }
+    // The button may be gone with the next figures: who cancelled by keyboard goes on from here.
+    said.focus();
+    refresh();
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-cancel]");
+    if (button) {
+      cancel(button);
+    }
+  });
   document.addEventListener("submit", (event) => {
     const form = event.target.closest("[data-budget]");
     if (form) {
