@@ -173,24 +173,115 @@ def test_a_sleeping_workspace_is_started_with_its_progress_in_the_stream(hub: Ru
         assert numbers(told) == list(range(1, told[-1][1]["last_seq"] + 1))
         # The same for a stream of a run there was, and for a plain request, which waits.
         eve.stop()
-        again = list(door.stream("GET", f"api/runs/{told[-1][1]['id']}/events"))
+        again = list(door.stream("GET", f"api/runs/{told[-1][1]['id']}/events?wake=yes"))
         assert again[0][0] == "progress" and numbers(again) == numbers(told)
         eve.stop()
-        assert [agent["id"] for agent in door.get("api/agents")["items"]] == ["helper"]
+        assert [agent["id"] for agent in door.get("api/agents?wake=yes")["items"]] == ["helper"]
+        assert eve.is_ready()
+        assert door.http.get("api/agents").headers["X-Agents-Source"] == "workspace"
 
 
-def test_a_sleeping_workspace_is_left_alone_when_that_is_wished(hub: RunningHub) -> None:
-    person = hub.person("sleepy")
-    with Door(hub, "sleepy", person.token) as door:
+READS = (
+    "api/agents", "api/agents/helper", "api/agents/helper?revision=1", "api/agents/helper/revisions",
+    "api/agents/helper/revisions/1", "api/agents/helper/runs", "api/agents/nothing", "api/runs?limit=1",
+    "api/runs?status=succeeded&status=failed", "api/runs?agent=other", "api/runs/{run}", "api/runs/nothing",
+    "api/runs/{run}/events", "api/runs/{run}/events?after=2&limit=1", "api/runs/nothing/events", "api/approvals",
+    "api/approvals?waiting=true", "api/approvals?run={run}", "api/approvals/{approval}", "api/approvals/nothing",
+    "api/agents?colour=red", "api/agents?limit=0", "api/runs?before=never", "api/agents/helper/revisions/99999999999",
+)  # fmt: skip
+
+
+def test_a_stopped_workspaces_things_are_read_without_starting_it(hub: RunningHub) -> None:
+    rosa = hub.person("rosa").spawn()
+    with Door(hub, "rosa", rosa.token) as door:
+        door.make_agent("helper")
+        run = door.start("helper", "ask first")
+        (asked,) = eventually(
+            lambda: door.get(f"api/approvals?run={run['id']}&waiting=true")["items"], within=30, what="it asks"
+        )
+        assert door.post(f"api/approvals/{asked['id']}/decide", decision="once").status_code == 200
+        whole = list(door.stream("GET", f"api/runs/{run['id']}/events"))
+        assert whole[-1][0] == "end"
+        paths = [path.format(run=run["id"], approval=asked["id"]) for path in READS]
+        awake = {path: door.http.get(path) for path in paths}
+        rosa.stop()
+        for path, before in awake.items():
+            # What was told last arrives with the workspace's end.
+            asleep = door.http.get(path)
+            assert (asleep.status_code, asleep.json()) == (before.status_code, before.json()), path
+            assert before.status_code != 200 or before.headers["X-Agents-Source"] == "workspace"
+            assert asleep.status_code != 200 or asleep.headers["X-Agents-Source"] == "store"
+        assert [item for item in door.stream("GET", f"api/runs/{run['id']}/events") if item[0] != "delta"] == [
+            whole[-1] if item[0] == "end" else ("run", whole[-1][1], "") if item[0] == "run" else item
+            for item in [whole[0], *(item for item in whole if item[0] == "event"), whole[-1]]
+        ]
+        rest = list(door.stream("GET", f"api/runs/{run['id']}/events", headers={"Last-Event-ID": "2"}))
+        assert numbers(rest) == numbers(whole)[2:]
+        with door.websocket(f"api/runs/{run['id']}/events?after=1") as socket:
+            told = [json.loads(message) for message in socket]
+        assert [item["data"]["seq"] for item in told if item["type"] == "event"] == numbers(whole)[1:]
+        assert not rosa.is_ready() and door.get("")["state"] == "stopped"
+        for other in (hub.person("bob").token, None):
+            with Door(hub, "rosa", other) as stranger:
+                assert stranger.http.get(f"api/runs/{run['id']}").status_code in (401, 403)
+
+
+def test_a_stopped_workspace_says_what_only_it_can_do(hub: RunningHub) -> None:
+    tess = hub.person("tess").spawn()
+    with Door(hub, "tess", tess.token) as door:
+        door.make_agent("helper")
+        run = door.start("helper", "ask first")
+        eventually(lambda: door.get(f"api/runs/{run['id']}")["status"] == "waiting", within=30, what="it asks")
+        tess.stop()
+        assert door.get(f"api/runs/{run['id']}")["status"] == "waiting"
+        assert [one["tool"] for one in door.get("api/approvals?waiting=true")["items"]] == ["Bash"]
+        events = f"api/runs/{run['id']}/events"
         for answer in (
-            door.http.get("api/agents?wake=no"),
-            door.post("api/agents/helper/runs?wake=no", prompt="greet"),
+            door.http.get(events, headers={"Accept": "text/event-stream"}),
             # An EventSource that connects again.
-            door.http.get("api/runs/x/events", headers={"Accept": "text/event-stream", "Last-Event-ID": "3"}),
+            door.http.get(f"{events}?wake=yes", headers={"Accept": "text/event-stream", "Last-Event-ID": "3"}),
+            door.http.get("api/agents-health"),
+            door.http.get("api/agents-openapi.json"),
+            door.http.get("api/conversation?conversationId=x"),
+            door.post("api/agents/helper/runs?wake=no", prompt="greet"),
         ):
-            assert (answer.status_code, answer.json()["code"]) == (424, "workspace_not_running")
-        assert door.get("")["state"] == "stopped"
-        assert not person.is_ready()
+            assert (answer.status_code, answer.json()["code"]) == (424, "workspace_not_running"), answer.request.url
+        with pytest.raises(InvalidStatus) as refused, door.websocket(events):
+            pass
+        assert refused.value.response.status_code == 424
+        assert not tess.is_ready()
+        # It goes on where it was when somebody decides: that starts the workspace.
+        (waiting,) = door.get("api/approvals?waiting=true")["items"]
+        assert door.post(f"api/approvals/{waiting['id']}/decide", decision="deny").status_code == 200
+        *_, (kind, ended, _) = door.stream("GET", events)
+        assert (kind, ended["status"]) == ("end", "succeeded")
+
+
+def test_the_door_counts_what_passes_it(hub: RunningHub, door: Door) -> None:
+    admin = hub.person("admin")
+
+    def counted(name: str) -> float:
+        answer = httpx.get(
+            f"{hub.url}/services/agents/metrics", headers={"Authorization": f"token {admin.token}"}, trust_env=False
+        )
+        (line,) = [line for line in answer.text.splitlines() if line.startswith(f"{name} ")]
+        return float(line.rpartition(" ")[2])
+
+    reads = 'agents_front_door_requests_total{kind="read",status="200"}'
+    before = counted(reads)
+    door.get("api/agents")
+    assert counted(reads) == before + 1
+    assert counted("agents_front_door_stored_answers_total") > 0
+    assert counted('agents_front_door_wake_seconds_count{outcome="started"}') > 0
+    assert counted('agents_front_door_requests_total{kind="change",status="424"}') > 0
+    run = door.start("helper", "greet")
+    told = door.stream("GET", f"api/runs/{run['id']}/events")
+    next(told)
+    assert counted('agents_front_door_open_streams{kind="stream"}') == 1
+    list(told)
+    eventually(
+        lambda: counted('agents_front_door_open_streams{kind="stream"}') == 0, within=30, what="the stream is closed"
+    )
 
 
 def test_a_workspace_can_be_started_for_itself(hub: RunningHub) -> None:
@@ -207,7 +298,7 @@ def test_a_workspace_can_be_started_for_itself(hub: RunningHub) -> None:
 def test_a_workspace_that_cannot_start_is_told_with_the_hubs_reason(hub: RunningHub) -> None:
     person = hub.person("unlucky")
     with Door(hub, "unlucky", person.token) as door:
-        answer = door.http.get("api/agents")
+        answer = door.http.get("api/agents?wake=yes")
         assert (answer.status_code, answer.json()["code"]) == (424, "workspace_not_running")
         assert "unlucky's workspace did not start" in answer.json()["message"]
         *_, (kind, said, _) = door.stream("POST", "start", headers={"Accept": "text/event-stream"})
@@ -256,7 +347,7 @@ def test_the_two_scopes_are_enough_where_the_workspace_runs_and_do_not_start_one
     person = hub.person("frugal")
     scopes = ["access:services!service=agents", "access:servers!user=frugal"]
     with Door(hub, "frugal", person.new_token(scopes=scopes)) as door:
-        answer = door.http.get("api/agents")
+        answer = door.http.get("api/agents?wake=yes")
         assert (answer.status_code, "start:servers!user=frugal" in answer.text) == (403, True)
         assert door.get("")["state"] == "stopped"
         person.spawn()
@@ -287,7 +378,7 @@ def revoking(person: Person, token_id: str, told: Iterator[Any]) -> Iterator[Any
 def test_an_admin_comes_in_and_starts_a_workspace(hub: RunningHub) -> None:
     hub.person("dora")
     with Door(hub, "dora", hub.person("admin").token) as door:
-        assert door.get("api/agents")["items"] == []
+        assert door.get("api/agents?wake=yes")["items"] == []
     assert hub.person("dora").is_ready()
 
 

@@ -6,8 +6,9 @@ import difflib
 
 from pydantic import Field
 
-from ..errors import AlreadyExists, InvalidInput
+from ..errors import AlreadyExists
 from ..models import Agent, AgentCreate, AgentSpec, AgentUpdate, Model
+from ..queries import ListQuery, RevisionQuery, RevisionsQuery, revision_number
 from ..store import AgentStore
 from ..subagents import render, slug
 from .base import AgentsHandler, authorized, validated, web
@@ -15,22 +16,8 @@ from .base import AgentsHandler, authorized, validated, web
 ID_TRIES = 50
 
 
-class ListQuery(Model):
-    limit: int = Field(default=100, ge=1, le=1000)
-    after: str | None = Field(default=None, max_length=200)
-
-
-class RevisionQuery(Model):
-    revision: int | None = Field(default=None, ge=1)
-
-
 class DeleteQuery(Model):
     revision: int = Field(ge=1, description="The revision that was seen.")
-
-
-class RevisionsQuery(Model):
-    limit: int = Field(default=100, ge=1, le=1000)
-    before: str | None = Field(default=None, max_length=200)
 
 
 class DiffQuery(Model):
@@ -159,11 +146,3 @@ def comparison(before: Agent, after: Agent) -> Comparison:
         f"revision {before.revision}", f"revision {after.revision}", lineterm="",
     )  # fmt: skip
     return Comparison(before=before.revision, after=after.revision, fields=fields, diff="\n".join(lines))
-
-
-def revision_number(text: str) -> int:
-    """The revision that a path names. Raises InvalidInput for one that no store could hold."""
-    number = int(text)
-    if not 1 <= number < 2**31:
-        raise InvalidInput(f"There is no revision {text[:20]}: they count from 1.")
-    return number

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from ..models import ApprovalDecision, Model
+from ..models import ApprovalDecision
+from ..queries import ApprovalsQuery
 from .base import AgentsHandler, Empty, authorized, web
-
-
-class ApprovalsQuery(Model):
-    limit: int = Field(default=50, ge=1, le=1000)
-    before: str | None = Field(default=None, max_length=200)
-    run: str | None = Field(default=None, max_length=100)
-    waiting: bool | None = Field(default=None, description="Only those that wait, or with false only the others.")
 
 
 class ApprovalsListHandler(AgentsHandler):

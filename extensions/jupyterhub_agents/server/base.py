@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -16,7 +15,7 @@ from tornado import web
 
 from .. import errors
 from ..errors import AgentsError, InvalidInput, TooLarge
-from ..models import Model
+from ..queries import Empty, asked, invalid, validated
 from ..runtime.logs import failed
 from ..runtime.manager import RunManager
 from ..store import AgentStore
@@ -35,7 +34,7 @@ SERVER_ARGUMENTS = {"token", "_xsrf", "no_track_activity"}
 
 M = TypeVar("M", bound=BaseModel)
 
-__all__ = ["AgentsHandler", "authorized", "web"]
+__all__ = ["AgentsHandler", "Empty", "authorized", "validated", "web"]
 
 
 class AgentsHandler(ExtensionHandlerMixin, APIHandler):
@@ -66,15 +65,8 @@ class AgentsHandler(ExtensionHandlerMixin, APIHandler):
 
     def query(self, model: type[M]) -> M:
         """The query's arguments as a `model`. Raises InvalidInput for unknown or wrong ones."""
-        data: dict[str, Any] = {}
-        for name in self.request.query_arguments:
-            if name in SERVER_ARGUMENTS:
-                continue
-            values = self.get_query_arguments(name)
-            field = model.model_fields.get(name)
-            many = field is not None and "list" in str(field.annotation)
-            data[name] = values if many else values[-1]
-        return validated(model, data)
+        names = [name for name in self.request.query_arguments if name not in SERVER_ARGUMENTS]
+        return asked(model, ((name, value) for name in names for value in self.get_query_arguments(name)))
 
     def reply(self, answer: BaseModel | Mapping[str, Any], status: int = 200) -> None:
         """Answer with JSON."""
@@ -155,43 +147,6 @@ def parsed(model: type[M], raw: bytes | str) -> M:
     return validated(model, data)
 
 
-def validated(model: type[M], data: Mapping[str, Any]) -> M:
-    """`data` as a `model`. Raises InvalidInput with a message for people."""
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise invalid(error) from error
-
-
-def invalid(error: ValidationError) -> InvalidInput:
-    """What is wrong with a request: each field, its value, and what is taken."""
-    lines = []
-    for problem in error.errors(include_url=False)[:10]:
-        where = ".".join(str(part) for part in problem["loc"]) or "the body"
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{where}: there is no such field; leave it out")
-            continue
-        what = problem["msg"].removeprefix("Value error, ")
-        what = what[:1].lower() + what[1:]
-        given = "" if problem["type"] in ("missing", "value_error") else f" (it is {shortened(problem['input'])})"
-        lines.append(f"{where}: {what}{given}")
-    return InvalidInput("; ".join(lines) + ".")
-
-
-def shortened(value: Any) -> str:
-    """A value for a message: JSON, of a length that can be read."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):
-        text = str(type(value).__name__)
-    text = re.sub(r"\s+", " ", text)
-    return text if len(text) <= 60 else f"{text[:50]}... of {len(text)} characters"
-
-
 def _json_kind(value: Any) -> str:
     kinds = {list: "array", str: "string", bool: "boolean", type(None): "null"}
     return kinds.get(type(value), "number")
-
-
-class Empty(Model):
-    """A request without a body or a query."""

@@ -7,29 +7,17 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 from jupyter_server.base.websocket import WebSocketMixin
-from pydantic import Field
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..errors import AgentsError, InvalidInput
-from ..models import Event, Model, Run
+from ..queries import EventsPage, EventsQuery
 from ..runtime.feed import StreamItem
 from .base import AgentsHandler, authorized, web
 
 KEEP_ALIVE_S = 5.0
 """Silence after which a stream says that it is still there. A reader behind configurable-http-proxy learns of a broken
 connection by nothing else: the proxy keeps its own side open."""
-
-
-class EventsQuery(Model):
-    after: int = Field(default=0, ge=0, description="Give events with a higher number than this.")
-    limit: int = Field(default=500, ge=1, le=1000, description="At most so many, in a JSON page.")
-
-
-class EventsPage(Model):
-    items: list[Event]
-    next: int | None = Field(description="The `after` of the next page; none when the run has ended and this was all.")
-    run: Run
 
 
 class EventsHandler(WebSocketMixin, WebSocketHandler, AgentsHandler):
@@ -63,9 +51,7 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, AgentsHandler):
         manager = await self.manager()
         run = await manager.get(self._run_id)
         events = await (await self.store()).list_events(self.owner, self._run_id, after=query.after, limit=query.limit)
-        last = events[-1].seq if events else query.after
-        ended = run.status.is_final and last >= run.last_seq
-        self.reply(EventsPage.model_construct(items=events, next=None if ended else last, run=run))
+        self.reply(EventsPage.of(run, events, query.after))
 
     async def items(self) -> AsyncGenerator[StreamItem | None]:
         """What the stream tells; None for each while of silence."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from .. import queries
 from ..models import (
     Agent,
     AgentCopy,
@@ -58,17 +59,17 @@ class Route:
 
 ROUTES = (
     Route("api/agents", agents.AgentsListHandler, {
-        "get": Operation("List agents, by id", Page[Agent], query=agents.ListQuery),
+        "get": Operation("List agents, by id", Page[Agent], query=queries.ListQuery),
         "post": Operation("Create an agent", Agent, 201, AgentCreate, errors=(409,)),
     }),
     Route("api/agents/{id}", agents.AgentHandler, {
-        "get": Operation("Get an agent", Agent, query=agents.RevisionQuery, errors=(404,)),
+        "get": Operation("Get an agent", Agent, query=queries.RevisionQuery, errors=(404,)),
         "patch": Operation("Change an agent: a new revision", Agent, body=AgentUpdate, errors=(404, 409)),
         "delete": Operation("Delete an agent; its runs and revisions stay", None, 204, query=agents.DeleteQuery,
                             errors=(404, 409)),
     }),
     Route("api/agents/{id}/revisions", agents.RevisionsHandler, {
-        "get": Operation("List an agent's revisions, newest first", Page[Agent], query=agents.RevisionsQuery,
+        "get": Operation("List an agent's revisions, newest first", Page[Agent], query=queries.RevisionsQuery,
                          errors=(404,)),
     }),
     Route("api/agents/{id}/revisions/{number}", agents.RevisionHandler, {
@@ -81,7 +82,7 @@ ROUTES = (
         "post": Operation("Make an old revision the newest again", Agent, body=agents.Restore, errors=(404, 409)),
     }),
     Route("api/agents/{id}/runs", runs.AgentRunsHandler, {
-        "get": Operation("List an agent's runs, newest first", Page[Run], query=runs.AgentRunsQuery),
+        "get": Operation("List an agent's runs, newest first", Page[Run], query=queries.AgentRunsQuery),
         "post": Operation("Start a run", Run, 201, RunCreate, errors=(404, 409, 429)),
     }),
     Route("api/agents/{id}/shares", shares.SharesHandler, {
@@ -97,7 +98,7 @@ ROUTES = (
                          query=shares.SharesQuery),
     }),
     Route("api/shared/{owner}/{id}", shares.SharedHandler, {
-        "get": Operation("Get a shared agent", SharedAgent, query=agents.RevisionQuery, errors=(404, 409)),
+        "get": Operation("Get a shared agent", SharedAgent, query=queries.RevisionQuery, errors=(404, 409)),
     }),
     Route("api/shared/{owner}/{id}/runs", shares.SharedRunsHandler, {
         "post": Operation("Start a run of a shared agent, here and as one's own", Run, 201, RunCreate,
@@ -107,7 +108,7 @@ ROUTES = (
         "post": Operation("Make an agent of one's own of a shared one", Agent, 201, AgentCopy, errors=(404, 409)),
     }),
     Route("api/runs", runs.RunsListHandler, {
-        "get": Operation("List runs, newest first", Page[Run], query=runs.RunsQuery),
+        "get": Operation("List runs, newest first", Page[Run], query=queries.RunsQuery),
     }),
     Route("api/runs/{id}", runs.RunHandler, {
         "get": Operation("Get a run", Run, errors=(404,)),
@@ -119,11 +120,11 @@ ROUTES = (
         "post": Operation("Go on with a run that stopped before its end", Run, 202, RunResume, errors=(404, 409, 429)),
     }),
     Route("api/runs/{id}/events", events.EventsHandler, {
-        "get": Operation("Read or follow a run's events", events.EventsPage, query=events.EventsQuery, errors=(404,),
+        "get": Operation("Read or follow a run's events", queries.EventsPage, query=queries.EventsQuery, errors=(404,),
                          media=("application/json", "text/event-stream")),
     }),
     Route("api/approvals", approvals.ApprovalsListHandler, {
-        "get": Operation("List approvals, newest first", Page[Approval], query=approvals.ApprovalsQuery),
+        "get": Operation("List approvals, newest first", Page[Approval], query=queries.ApprovalsQuery),
     }),
     Route("api/approvals/{id}", approvals.ApprovalHandler, {
         "get": Operation("Get an approval", Approval, errors=(404,)),

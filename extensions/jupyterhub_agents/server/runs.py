@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from ..models import Model, RunCreate, RunResume, RunStatus, split_reference
+from ..models import RunCreate, RunResume, split_reference
+from ..queries import AgentRunsQuery, RunsQuery
 from .base import AgentsHandler, Empty, authorized, web
-
-
-class AgentRunsQuery(Model):
-    limit: int = Field(default=50, ge=1, le=1000)
-    before: str | None = Field(default=None, max_length=200)
-    status: list[RunStatus] | None = Field(default=None, description="May be given several times.")
-    conversation: str | None = Field(default=None, max_length=100)
-
-
-class RunsQuery(AgentRunsQuery):
-    agent: str | None = Field(default=None, max_length=400, description="An id; of another person's agent OWNER/ID.")
 
 
 class RunsListHandler(AgentsHandler):

@@ -24,8 +24,9 @@ from ..models import (
     ShareKind,
     ShareRequest,
 )
+from ..queries import RevisionQuery
 from ..store import AgentStore
-from .agents import RevisionQuery, created
+from .agents import created
 from .base import AgentsHandler, Empty, authorized, web
 
 ALONE = (

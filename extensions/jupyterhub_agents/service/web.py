@@ -23,6 +23,7 @@ from .budgets.api import budgets_router
 from .front_door import api as front_door_api
 from .front_door.asgi import FrontDoorApp
 from .front_door.passage import Passage
+from .front_door.stored import StoredAnswers
 from .front_door.workspaces import Workspaces
 from .gateway.asgi import CutOff, GatewayApp
 from .gateway.client import make_client
@@ -86,8 +87,8 @@ def build(service: AgentsService) -> FastAPI:
             passage = Passage(door.hub_url, answer_timeout_s=door.answer_timeout_s)
             stack.push_async_callback(passage.close)
             entrance.target = FrontDoorApp(
-                identities=identities, workspaces=workspaces, passage=passage, patience_s=door.patience_s,
-                body_limit=door.body_limit_mb * 1024 * 1024,
+                identities=identities, workspaces=workspaces, passage=passage, stored=StoredAnswers(service.store),
+                patience_s=door.patience_s, body_limit=door.body_limit_mb * 1024 * 1024,
             )  # fmt: skip
             for name in ("slow_figures", "everybody"):
                 if kept := getattr(app.state, name, None):

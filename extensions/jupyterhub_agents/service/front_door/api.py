@@ -4,7 +4,7 @@
 
 import json
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from ..hub import ServerState
 from ..identity import Person
 from .access import check_access, is_name
 from .asgi import SSE_HEADERS, progress_item
+from .metrics import waking
 from .passage import Passage
 from .stream import STILL_HERE, Item, error_item, with_signs
 from .workspaces import Workspaces
@@ -66,7 +67,9 @@ async def start(user: User, who: AsPerson, request: Request) -> WorkspaceState:
     token = credential(request.headers.raw) or ""
     if "text/event-stream" in request.headers.get("accept", ""):
         return _telling(workspaces, state, token)  # type: ignore[return-value]  # FastAPI's way
-    await workspaces.awake(user, token)
+    if state.state != "running":
+        with waking():
+            await workspaces.awake(user, token)
     return state.model_copy(update={"state": "running"})
 
 
@@ -84,9 +87,10 @@ async def _state(request: Request, who: Person, user: str) -> WorkspaceState:
 def _telling(workspaces: Workspaces, state: WorkspaceState, token: str) -> Response:
     async def items() -> AsyncGenerator[Item]:
         try:
-            async with aclosing(workspaces.wake(state.user, token)) as steps:
-                async for step in steps:
-                    yield progress_item(step)
+            with waking() if state.state != "running" else nullcontext():
+                async with aclosing(workspaces.wake(state.user, token)) as steps:
+                    async for step in steps:
+                        yield progress_item(step)
             yield Item("ready", json.dumps(state.model_copy(update={"state": "running"}).model_dump()))
         except AgentsError as error:
             yield error_item(error)

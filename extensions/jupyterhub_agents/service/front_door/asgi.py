@@ -20,8 +20,10 @@ from ...errors import AgentsError, InvalidInput, NotFound, TooLarge, WorkspaceUn
 from ..gateway.headers import credential, downwards
 from ..hub import Progress
 from ..identity import Identities
+from . import metrics
 from .access import STARTS_RUN, Target, check_access, target_of
 from .passage import Passage, asleep, headers_for_workspace, query_for_workspace, wakes
+from .stored import StoredAnswers
 from .stream import STILL_HERE, Item, RunStream, error_item, with_signs
 from .workspaces import Workspaces
 
@@ -35,6 +37,10 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CONVERSATION = "api/conversation"
 CONVERSATION_S = 3_600.0
 """The longest that a workspace waits for the answer of a turn."""
+SOURCE = "X-Agents-Source"
+"""Says where an answer is from: `workspace`, or `store` for one that was stopped."""
+FROM_WORKSPACE, FROM_STORE = (SOURCE, "workspace"), (SOURCE, "store")
+READS = ("GET", "HEAD")
 SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 HANDSHAKE_S = 10.0
 LARGEST_MESSAGE = 32 * 1024 * 1024
@@ -46,12 +52,13 @@ class FrontDoorApp:
     it to tell."""
 
     def __init__(
-        self, *, identities: Identities, workspaces: Workspaces, passage: Passage, patience_s: float,
-        body_limit: int,
+        self, *, identities: Identities, workspaces: Workspaces, passage: Passage, stored: StoredAnswers,
+        patience_s: float, body_limit: int,
     ) -> None:  # fmt: skip
         self._identities = identities
         self._workspaces = workspaces
         self._passage = passage
+        self._stored = stored
         self._patience_s = patience_s
         self._limit = body_limit
 
@@ -60,7 +67,13 @@ class FrontDoorApp:
             await self._serve_websocket(WebSocket(scope, receive, send))
             return
         request = Request(scope, receive)
-        response = await self._answer(request)
+        kind = _kind(request)
+        try:
+            response = await self._answer(request)
+        except AgentsError as error:
+            metrics.REQUESTS.labels(kind, error.status).inc()
+            raise
+        metrics.REQUESTS.labels(kind, response.status_code).inc()
         await response(scope, receive, send)
 
     async def _enter(self, scope: Scope) -> tuple[Target, str]:
@@ -82,8 +95,9 @@ class FrontDoorApp:
         query = str(request.scope["query_string"], "latin-1")
         streams = "text/event-stream" in request.headers.get("accept", "")
         sleeps = await self._workspaces.needs_start(target.user)
-        if sleeps and not wakes(query, last_event_id="last-event-id" in request.headers):
-            raise asleep(target.user)
+        again = "last-event-id" in request.headers
+        if sleeps and not wakes(query, reads=request.method in READS, again=again):
+            return await self._asleep(request, target, query, streams=streams)
         if streams and request.method == "GET" and target.run_id is not None:
             after = _after(request)
             if not sleeps:
@@ -94,8 +108,23 @@ class FrontDoorApp:
             items = self._run(target, token, query, request.headers.raw, body)
             return _sse(with_signs(items, self._still(request.scope, target)))
         if sleeps:
-            await self._workspaces.awake(target.user, token)
+            with metrics.waking():
+                await self._workspaces.awake(target.user, token)
         return await self._pass_through(request, target, token, query, body)
+
+    async def _asleep(self, request: Request, target: Target, query: str, *, streams: bool) -> Response:
+        """From the store what it has. Raises WorkspaceNotRunning for all else."""
+        if request.method not in READS:
+            raise asleep(target.user)
+        if streams and target.run_id is not None:
+            run, after = await self._stored.run(target), _after(request)
+            metrics.STORED.inc()
+            return _sse(with_signs(self._stored.follow(run, after)), FROM_STORE)
+        content = await self._stored.answer(target, query)
+        if content is None:
+            raise asleep(target.user)
+        metrics.STORED.inc()
+        return Response(content, headers=dict([FROM_STORE]), media_type="application/json")
 
     async def _body(self, request: Request) -> bytes:
         pieces, size = [], 0
@@ -131,7 +160,7 @@ class FrontDoorApp:
                     yield piece
 
         response = StreamingResponse(pieces(), answer.status_code)
-        response.raw_headers = downwards(answer.headers.raw)
+        response.raw_headers = [*downwards(answer.headers.raw), _raw(FROM_WORKSPACE)]
         return response
 
     async def _look(self, target: Target, token: str) -> None:
@@ -180,9 +209,10 @@ class FrontDoorApp:
     async def _waking(self, target: Target, token: str) -> AsyncGenerator[Item]:
         if not await self._workspaces.needs_start(target.user):
             return
-        async with aclosing(self._workspaces.wake(target.user, token)) as steps:
-            async for step in steps:
-                yield progress_item(step)
+        with metrics.waking():
+            async with aclosing(self._workspaces.wake(target.user, token)) as steps:
+                async for step in steps:
+                    yield progress_item(step)
 
     def _still(self, scope: Scope, target: Target) -> Callable[[], Awaitable[None]]:
         """A look whether the caller may still read on."""
@@ -205,25 +235,34 @@ class FrontDoorApp:
                 raise NotFound(f"There is no WebSocket at {target.path}.")
             query = str(socket.scope["query_string"], "latin-1")
             sleeps = await self._workspaces.needs_start(target.user)
-            if sleeps and not wakes(query, last_event_id=False):
-                raise asleep(target.user)
             after = _after(socket)
+            run = None
+            if sleeps and not wakes(query, reads=target.run_id is not None):
+                if target.run_id is None:
+                    raise asleep(target.user)
+                run = await self._stored.run(target)
             if target.run_id is not None and not sleeps:
                 await self._look(target, token)
         except AgentsError as error:
             status, told = encode(error)
+            metrics.REQUESTS.labels("websocket", status).inc()
             await socket.send_denial_response(JSONResponse(told, status))
             return
-        await socket.accept()
-        with suppress(WebSocketDisconnect, ConnectionClosed):
-            if target.run_id is not None:
-                await self._tell_events(socket, target, token, after)
+        metrics.REQUESTS.labels("websocket", 101).inc()
+        source = FROM_WORKSPACE if run is None else FROM_STORE
+        await socket.accept(headers=[_raw(source)])
+        with suppress(WebSocketDisconnect, ConnectionClosed), metrics.OPEN.labels("websocket").track_inprogress():
+            if run is not None:
+                metrics.STORED.inc()
+                await self._tell_events(socket, target, self._stored.follow(run, after))
+            elif target.run_id is not None:
+                await self._tell_events(socket, target, self._events(target, token, after))
             else:
                 await self._relay(socket, target, token, query)
 
-    async def _tell_events(self, socket: WebSocket, target: Target, token: str, after: int) -> None:
+    async def _tell_events(self, socket: WebSocket, target: Target, items: AsyncGenerator[Item]) -> None:
         async def tell() -> None:
-            events = with_signs(self._events(target, token, after), self._still(socket.scope, target))
+            events = with_signs(items, self._still(socket.scope, target))
             try:
                 async with aclosing(events):
                     async for item in events:
@@ -275,16 +314,29 @@ def progress_item(step: Progress) -> Item:
     return Item("progress", json.dumps({"percent": step.percent, "message": step.message}, ensure_ascii=False))
 
 
-def _sse(items: AsyncGenerator[Item | None]) -> StreamingResponse:
-    async def pieces() -> AsyncGenerator[str]:
-        async with aclosing(items):
-            try:
-                async for item in items:
-                    yield item.sse if item is not None else STILL_HERE
-            except AgentsError as error:
-                yield error_item(error).sse
+def _kind(request: Request) -> str:
+    """What a request is counted as."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return "stream"
+    return "read" if request.method in READS else "change"
 
-    return StreamingResponse(pieces(), media_type="text/event-stream", headers=SSE_HEADERS)
+
+def _raw(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    return header[0].lower().encode(), header[1].encode()
+
+
+def _sse(items: AsyncGenerator[Item | None], source: tuple[str, str] = FROM_WORKSPACE) -> StreamingResponse:
+    async def pieces() -> AsyncGenerator[str]:
+        with metrics.OPEN.labels("stream").track_inprogress():
+            async with aclosing(items):
+                try:
+                    async for item in items:
+                        yield item.sse if item is not None else STILL_HERE
+                except AgentsError as error:
+                    yield error_item(error).sse
+
+    headers = SSE_HEADERS | dict([source])
+    return StreamingResponse(pieces(), media_type="text/event-stream", headers=headers)
 
 
 async def _tell(socket: WebSocket, item: Item) -> None:

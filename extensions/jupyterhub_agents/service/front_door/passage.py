@@ -145,14 +145,16 @@ def query_for_workspace(query: str) -> str:
     return urlencode([pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in OURS])
 
 
-def wakes(query: str, *, last_event_id: bool) -> bool:
-    """Whether a request may start a sleeping workspace: each does, unless it says `wake=no` or only takes a stream up
-    again, which says which event came last."""
-    said = dict(parse_qsl(query)).get("wake", "")
-    return said.lower() not in ("no", "false", "0") and not last_event_id
+def wakes(query: str, *, reads: bool, again: bool = False) -> bool:
+    """Whether a request may start a sleeping workspace: one that reads when it says `wake=yes`, every other unless it
+    says `wake=no`; and none that only takes a stream up again, as browsers do by themselves."""
+    if again:
+        return False
+    said = dict(parse_qsl(query)).get("wake", "").lower()
+    return said in ("yes", "true", "1") if reads else said not in ("no", "false", "0")
 
 
 def asleep(user: str) -> WorkspaceNotRunning:
     return WorkspaceNotRunning(
-        f"{user}'s workspace does not run. Leave out wake=no to have it started, or start it in the browser."
+        f"{user}'s workspace does not run. Ask with wake=yes to have it started, or start it in the browser."
     )
