@@ -48,10 +48,10 @@ def test_a_workspace_that_is_not_running_is_said(hub: RunningHub) -> None:
     person = hub.person("grace")
     with AgentClient(hub.url, token=person.token, start=False) as client:
         with pytest.raises(WorkspaceNotRunning) as said:
-            client.agents()
+            client.create_agent("waker")
         assert "grace's workspace does not run" in said.value.message
         with pytest.raises(WorkspaceNotRunning):
-            list(client.follow("01a1fe1a-12c9-7a2b-b13d-b0e7e775f815"))
+            client.health()
     with (
         AgentClient(workspace_url=f"{hub.url}/user/grace/", token=person.token) as client,
         pytest.raises(WorkspaceNotRunning) as said,
@@ -65,13 +65,30 @@ def test_a_sleeping_workspace_is_started_and_told_of(hub: RunningHub) -> None:
     person = hub.person("henry")
     steps: list[Progress] = []
     with AgentClient(hub.url, token=person.token, on_progress=steps.append) as client:
-        agent = client.save_agent("waker", permission_mode="acceptEdits")
+        client.save_agent("waker", permission_mode="acceptEdits")
         assert steps[-1].percent == 100
-        run = agent.run('Write hello.txt that says "hi".').wait(60)
         person.stop()
         steps.clear()
-        assert [event.seq for event in client.get_run(run.id)] == list(range(1, run.record.last_seq + 1))
-        assert steps[-1].percent == 100
+        again = client.agent("waker").run("What can you do?").wait(60)
+        assert steps[-1].percent == 100 and again.status is RunStatus.SUCCEEDED
+
+
+def test_a_sleeping_workspace_is_read_without_starting_it(hub: RunningHub) -> None:
+    person = hub.person("lena")
+    steps: list[Progress] = []
+    with AgentClient(hub.url, token=person.token, on_progress=steps.append) as client:
+        assert list(client.agents()) == []
+        run = (
+            client.save_agent("sleeper", permission_mode="acceptEdits").run('Write hello.txt that says "hi".').wait(60)
+        )
+        person.stop()
+        steps.clear()
+        assert [agent.id for agent in client.agents()] == ["sleeper"]
+        (again,) = client.runs()
+        assert again.record == run.record
+        assert [event.seq for event in again] == list(range(1, run.record.last_seq + 1))
+        assert again.history() == list(again)
+        assert not steps and not person.is_ready()
 
 
 def test_a_token_for_the_workspace_alone_goes_straight_there(hub: RunningHub, ada: Person) -> None:
@@ -98,10 +115,10 @@ async def test_the_same_from_a_program_with_an_event_loop(hub: RunningHub) -> No
 
 def test_the_command_shows_how_far_a_workspace_is(hub: RunningHub) -> None:
     person = hub.person("judy")
-    command = [sys.executable, "-m", "jupyterhub_agents.client", "list", "--json", "--hub", hub.url]
+    command = [sys.executable, "-m", "jupyterhub_agents.client", "create", "helper", "--hub", hub.url]
     environment = {**os.environ, "JUPYTERHUB_API_TOKEN": person.token}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    assert (done.returncode, done.stdout.startswith("Created helper.")) == (0, True), done.stderr
     assert "Starting the workspace: 100 %" in done.stderr
 
 

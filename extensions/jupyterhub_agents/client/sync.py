@@ -45,7 +45,8 @@ class AgentClient:
     `patience_s` seconds without contact.
 
     With a hub's address the way is through the front door of the hub's service, where there is one. A workspace that
-    does not run is started then, unless `start` is False; `on_progress` is called with how far it is.
+    does not run is read from the service's store, and started for everything else, unless `start` is False;
+    `on_progress` is called with how far it is.
 
     Methods raise what the server answers (`jupyterhub_agents.errors`) or `jupyterhub_agents.client.errors`.
     """

@@ -41,7 +41,8 @@ DESCRIPTION = """The service of a JupyterHub whose people work with coding agent
 and this page carries a JupyterHub token with the scope `access:services!service=agents`, as
 `Authorization: Bearer TOKEN`. Claude's Messages API is at `anthropic/`, as Anthropic documents it.
 A workspace's own agents API is at `workspace/NAME/api/...`, as its own document (`api/agents-openapi.json` there) says;
-that takes the scope `access:servers!user=NAME`, and starts a workspace that sleeps."""
+that takes the scope `access:servers!user=NAME`. A workspace that sleeps is started for what changes something, and read
+from the store."""
 
 App = TypeVar("App", GatewayApp, FrontDoorApp)
 
