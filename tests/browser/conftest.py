@@ -50,7 +50,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """A hub with people who have used it for a while; the demo model answers."""
     folder = tmp_path_factory.mktemp("browser")
     asyncio.run(write(folder / "state" / "service" / "service.db"))
-    with hub_with_service(folder, "--AgentsService.refresh_s=1", environment={}) as running:
+    with hub_with_service(
+        folder, "--AgentsService.refresh_s=1", "--AgentsService.identity_cache_s=3", environment={}
+    ) as running:
         yield running
 
 

@@ -56,7 +56,9 @@ def test_figures_are_written_as_the_language_does() -> None:
     assert [english.percent(part) for part in (0, 0.055, 0.5, 1)] == ["0%", "5.5%", "50%", "100%"]
     moment = datetime(2026, 11, 21, 15, 30, tzinfo=UTC)
     assert english.when(moment).startswith("11/22/26")  # it is the day after in Seoul
-    assert korean.when(moment).startswith("26. 11. 22.")
+    assert korean.when(moment) == "26. 11. 22. 오전 12:30"
+    assert korean.clock(moment + timedelta(hours=12)) == "오후 12:30"
+    assert "PM" in english.clock(moment + timedelta(hours=12))
     assert english.ago(moment, moment + timedelta(hours=3)) == "3 hours ago"
     for formats in (english, korean):
         assert "duration" not in " ".join(map(formats.seconds, (0.4, 59, 61, 3_600, 90_000)))

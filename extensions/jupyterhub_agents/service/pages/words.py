@@ -104,10 +104,18 @@ class Formats:
     def when(self, moment: datetime | None) -> str:
         if moment is None:
             return NONE
-        return str(dates.format_datetime(moment.astimezone(self.zone), "short", locale=self.locale))
+        return self._halves(dates.format_datetime(moment.astimezone(self.zone), "short", locale=self.locale))
 
     def clock(self, moment: datetime) -> str:
-        return str(dates.format_time(moment.astimezone(self.zone), "short", locale=self.locale))
+        return self._halves(dates.format_time(moment.astimezone(self.zone), "short", locale=self.locale))
+
+    def _halves(self, text: str) -> str:
+        """With the halves of the day in the language's own words, as browsers write them: Unicode's short ones, which
+        Babel takes, are English in Korean too."""
+        names = self.locale.day_periods["format"]
+        for half in ("am", "pm"):
+            text = text.replace(names["abbreviated"][half], names["wide"][half])
+        return text
 
     def date(self, moment: datetime) -> str:
         return str(dates.format_skeleton("MMMd", moment.astimezone(self.zone), locale=self.locale))
