@@ -20,6 +20,15 @@ from tests.hub.people import RunningHub, eventually
 SERIOUS = ("serious", "critical")
 
 
+@pytest.fixture(scope="module")
+def waiting(hub: RunningHub) -> str:
+    """Somebody whose run waits for them, so that the pages have everything to show. Gives their name."""
+    wanda = hub.person("wanda")
+    run_id = begin(wanda, "Write notes.txt.")
+    eventually(lambda: status(wanda, run_id) == "waiting", within=60, what="it asks")
+    return wanda.name
+
+
 def budget_of(page: Page, name: str) -> Any:
     return page.get_by_role("form", name=f"Budget: Person {name}", exact=True)
 
@@ -289,10 +298,12 @@ def test_pages_work_by_keyboard_alone(visit: Visit) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "path"), [("ada", MINE), ("admin", ADMIN)])
 def test_nothing_serious_is_in_the_way_of_people_with_disabilities(
-    visit: Visit, name: str, path: str, theme: str
+    visit: Visit, waiting: str, name: str, path: str, theme: str
 ) -> None:
     page = visit(name, path, color_scheme=theme, bypass_csp=True)  # axe is put into the page
     expect(page.get_by_role("img").last).to_be_visible()
+    if path == ADMIN:
+        expect(page.get_by_role("button", name=f"Cancel the run of worker of {waiting}")).to_be_visible()
     assert page.locator("html").get_attribute("data-bs-theme") == theme
     for details in page.locator("details").all():
         details.locator("summary").click()
@@ -304,10 +315,15 @@ def test_nothing_serious_is_in_the_way_of_people_with_disabilities(
 
 @pytest.mark.parametrize("language", ["en-US", "ko-KR"])
 @pytest.mark.parametrize(("name", "path"), [("ada", MINE), ("admin", ADMIN)])
-def test_pages_fit_a_phone(visit: Visit, name: str, path: str, language: str) -> None:
+def test_pages_fit_a_phone(visit: Visit, waiting: str, name: str, path: str, language: str) -> None:
     page = visit(name, path, viewport={"width": 360, "height": 740}, locale=language)
     expect(page.get_by_role("img").last).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+    if path == ADMIN:
+        button = page.locator("tr", has_text=waiting).locator("[data-cancel]").first
+        button.scroll_into_view_if_needed()
+        box = button.bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 360  # without scrolling the table
 
 
 def test_pages_speak_the_browsers_language_and_the_one_that_is_chosen(visit: Visit) -> None:
