@@ -6,11 +6,14 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from jupyterhub_agents.models import AgentSpec, RunChanges, RunStatus
 from jupyterhub_agents.service.budgets.ledger import HUB, Account, Budget, CallRecord, Kind
 from jupyterhub_agents.service.budgets.periods import PeriodKind
 from jupyterhub_agents.service.budgets.prices import Prices
 from jupyterhub_agents.service.budgets.sqlite import SQLiteLedger
 from jupyterhub_agents.service.gateway.meter import Usage
+from jupyterhub_agents.store.sqlite import SQLiteStore
+from jupyterhub_agents.testing.store_contract.samples import make_run
 
 TEAM = {"ada": ("research",), "grace": ("research", "teaching"), "linus": ("teaching",), "mina": ("research",)}
 MODELS = ("claude-opus-5-5", "claude-sonnet-5", "claude-haiku-4-5")
@@ -37,6 +40,27 @@ async def write(path: Path, days: int = 40, seed: int = 7) -> None:
                     for step in range(choose.randrange(2, 9)):
                         at = began + timedelta(seconds=step * pace)
                         await _call(ledger, prices, choose, run, step, at, name, groups, model, agent)
+
+
+async def write_runs(path: Path, days: int = 30, seed: int = 7) -> None:
+    """Put the same people's agents, and how their runs ended, into the service's store."""
+    choose = random.Random(seed)  # noqa: S311 - not for secrets
+    now = datetime.now(UTC) - timedelta(minutes=1)
+    made = now
+
+    def clock() -> datetime:
+        return made
+
+    async with SQLiteStore(path, clock) as store:
+        for name in TEAM:
+            for agent_id in AGENTS:
+                made = now - timedelta(days=choose.randrange(days))
+                await store.create_agent(name, agent_id, AgentSpec(name=agent_id))
+            for back in range(days):
+                run = make_run(name, created_at=now - timedelta(days=back, minutes=5), agent_id=choose.choice(AGENTS))
+                await store.create_run(run)
+                ended = choose.choices((RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED), (20, 1, 2))[0]
+                await store.append_events(name, run.id, [], RunChanges(status=ended))
 
 
 async def _call(

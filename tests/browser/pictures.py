@@ -11,7 +11,7 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 from tests.browser.conftest import ADMIN, MINE, sign_in, start
-from tests.browser.history import TEAM, write
+from tests.browser.history import TEAM, write, write_runs
 from tests.browser.runs import begin, sleeping_run, status
 from tests.hub.people import RunningHub, eventually
 from tests.service.conftest import hub_with_service
@@ -60,9 +60,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         state = Path(name)
         asyncio.run(write(state / "state" / "service" / "service.db"))
+        asyncio.run(write_runs(state / "state" / "service" / "agents.db"))
         with hub_with_service(state, environment={}, more=GROUPS.format(team=TEAM)) as hub:
             grace, ada = hub.person("grace"), hub.person("ada")
-            sleeping_run(grace, "test-writer")
+            sleeping_run(grace, "nightly-check")
             waits = begin(ada, "Write summary.md.", "paper-reader")
             eventually(lambda: status(ada, waits) == "waiting", within=60, what="it asks")
             take(hub, folder)

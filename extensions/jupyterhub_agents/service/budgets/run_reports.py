@@ -18,17 +18,15 @@ _RUNS = """
     FROM calls WHERE run_id IS NOT NULL AND {where} GROUP BY run_id, person
 """
 
-# A call begins a session when nothing of the person's was under way in the pause before it.
-_SESSIONS = """
-    SELECT max(ended) - min(began) FROM (
-        SELECT person, began, ended, sum(new) OVER (PARTITION BY person ORDER BY began, number) AS session FROM (
-            SELECT person, number, started_at AS began, started_at + duration_us AS ended,
-                coalesce(started_at - max(started_at + duration_us) OVER (
-                    PARTITION BY person ORDER BY started_at, number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ) > {pause}, 1) AS new
-            FROM calls WHERE {where}
-        )
-    ) GROUP BY person, session
+# A call begins a session when nothing of the person's was under way in the pause before it. What ended last before it
+# is then the end of the session before.
+_BEGINNINGS = """
+    SELECT person, began, before FROM (
+        SELECT person, started_at AS began, max(started_at + duration_us) OVER (
+            PARTITION BY person ORDER BY started_at, number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS before
+        FROM calls WHERE {where}
+    ) WHERE before IS NULL OR began - before > {pause} ORDER BY person, began DESC
 """
 
 
@@ -86,5 +84,14 @@ def lengths(db: sqlite3.Connection, which: CallFilter, percentiles: Sequence[int
 
 def sessions(db: sqlite3.Connection, which: CallFilter, percentiles: Sequence[int]) -> Sessions:
     where, values = where_of(which)
-    query = _SESSIONS.format(pause=SESSION_PAUSE_S * 1_000_000, where=" AND ".join(where))
-    return sessions_of([length / 1e6 for (length,) in db.execute(query, values)], percentiles)
+    clause = " AND ".join(where)
+    ends = dict(
+        db.execute(f"SELECT person, max(started_at + duration_us) FROM calls WHERE {clause} GROUP BY person", values)  # noqa: S608 - constants
+    )
+    lengths = []
+    for person, began, before in db.execute(
+        _BEGINNINGS.format(pause=SESSION_PAUSE_S * 1_000_000, where=clause), values
+    ):
+        lengths.append((ends[person] - began) / 1e6)
+        ends[person] = before
+    return sessions_of(lengths, percentiles)
