@@ -149,6 +149,8 @@ def test_a_run_that_has_ended_is_not_cancelled_and_one_that_never_was_is_not_fou
     assert code == 409 and "has ended already" in message
     assert page.evaluate(post, f"{ADMIN}/runs/eva/{new_id()}/cancel")[0] == 404
     assert page.evaluate(post, f"{ADMIN}/runs/nobody/{ended}/cancel")[0] == 404
+    code, message = page.evaluate(post, f"{ADMIN}/runs/eva%3Fx/{ended}/cancel")
+    assert code == 404 and "'eva?x' is nobody's name" in message
     assert page.evaluate(post, f"{ADMIN}/runs/eva/..%2f..%2fcontents/cancel")[0] in (400, 404)
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import logging
 
-from ...errors import HubUnavailable, NotAllowed, WorkspaceNotRunning, decode
-from ..front_door.access import Target, check_access
+from ...errors import HubUnavailable, NotAllowed, NotFound, WorkspaceNotRunning, decode
+from ..front_door.access import Target, check_access, is_name
 from ..front_door.passage import Passage
 from ..front_door.workspaces import Workspaces
 from .sign_in import MORE, Reader
@@ -19,6 +19,8 @@ async def cancel(reader: Reader, workspaces: Workspaces, passage: Passage, owner
     """The run's status afterwards. Raises NotAllowed, WorkspaceNotRunning, what the workspace refuses (NotFound, and
     Conflict when the run has ended), WorkspaceUnreachable, and NotFound for a person whom there is not."""
     passage.check_open()
+    if not is_name(owner):
+        raise NotFound(f"{owner[:100]!r} is nobody's name.")
     try:
         check_access(reader.person, owner)
     except NotAllowed:
