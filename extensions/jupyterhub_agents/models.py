@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Generic, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 MAX_INSTRUCTIONS = 200_000
 """Characters of an agent's instructions: about 50,000 tokens, a quarter of a usual context window."""
@@ -22,6 +22,10 @@ MAX_MESSAGE = 10_000
 """Characters of what a person says with a decision."""
 MAX_SHARES = 100
 """People and groups that one agent may be shared with; a group is one, whatever its size."""
+MAX_FUNCTIONS = 50
+MAX_FUNCTION_RESULT = 1_000_000
+FUNCTIONS_SERVER = "notebook"
+"""The name of the MCP server that a run's functions are behind: Claude knows them as `mcp__notebook__NAME`."""
 
 CONVERSATION_MARK = "jupyterhub-agents-conversation"
 """The front matter that marks an agent which people speak with about their agents."""
@@ -330,6 +334,66 @@ class AgentUpdate(Model):
         return AgentSpec.model_validate(agent.spec.model_dump() | (self.model_extra or {}))
 
 
+class Function(Model):
+    """A function of the program that starts a run, as Claude sees it: a tool with the name `mcp__notebook__NAME`."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+    description: str = Field(default="", max_length=MAX_DESCRIPTION, description="What it does, and when to call it.")
+    input_schema: dict[str, JsonValue] = Field(description="JSON Schema of its arguments, of the type `object`.")
+
+    @field_validator("input_schema")
+    @classmethod
+    def _of_an_object(cls, schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if schema.get("type") != "object":
+            raise ValueError('arguments have names, so the schema needs `"type": "object"`')
+        return schema
+
+
+def _names_once(functions: list[Function]) -> list[Function]:
+    names = [function.name for function in functions]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"two functions have the name {twice!r}; give one of them another name")
+    return functions
+
+
+Functions = Annotated[list[Function], Field(max_length=MAX_FUNCTIONS), AfterValidator(_names_once)]
+
+
+class FunctionCall(Model):
+    """A call of a function, which waits for the program that has the function."""
+
+    id: str
+    name: str
+    arguments: dict[str, JsonValue]
+
+
+class FunctionsOffer(Model):
+    """A program's question for calls of its functions. `holder` is its own random word; while it asks, no other program
+    is given calls. `known` are the calls that it works on."""
+
+    holder: str = Field(min_length=16, max_length=100)
+    functions: Functions = Field(default_factory=list)
+    known: list[str] = Field(default_factory=list, max_length=1_000)
+    wait: float = Field(default=0, ge=0, le=60, description="Seconds to wait for something new.")
+
+
+class FunctionCalls(Model):
+    """What changed: calls to make, calls of `known` that nobody waits for any more, whether the run has ended."""
+
+    calls: list[FunctionCall]
+    gone: list[str]
+    ended: bool
+
+
+class FunctionAnswer(Model):
+    """What came of a call: the result as text, or with `is_error` what went wrong."""
+
+    holder: str = Field(min_length=16, max_length=100)
+    call: str = Field(max_length=100)
+    text: str = Field(max_length=MAX_FUNCTION_RESULT)
+    is_error: bool = False
+
+
 class RunCreate(Model):
     """A request to start a run."""
 
@@ -337,12 +401,16 @@ class RunCreate(Model):
     trigger: Trigger = Trigger.API
     revision: int | None = Field(default=None, ge=1, description="A revision to run; none is the newest.")
     continues: RunId | None = Field(default=None, description="A run whose conversation to go on with.")
+    functions: Functions = Field(
+        default_factory=list, description="What it may call of the program that starts it and answers the calls."
+    )
 
 
 class RunResume(Model):
     """A request to go on with a run that was interrupted, cancelled or failed, in its own session."""
 
     prompt: str | None = Field(default=None, min_length=1, max_length=MAX_PROMPT)
+    functions: Functions = Field(default_factory=list, description="As when a run is started.")
 
 
 class Decision(StrEnum):

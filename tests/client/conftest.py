@@ -74,10 +74,13 @@ class Server:
             "JUPYTERHUB_AGENTS_NOTICE": notice,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
+        self.arguments: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = jupyter_process.start(self.home, environment=self.env, log=self.log, port=self.port)
+        self._process = jupyter_process.start(
+            self.home, *self.arguments, environment=self.env, log=self.log, port=self.port
+        )
         jupyter_process.url_of(self._process, self.runtime, self.log)
 
     def stop(self, *, kill: bool = False) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Unreachable,
         WorkspaceNotRunning,
     )
+    from .functions import rule_of, tool
     from .protocol import Answer
     from .sync import AgentClient, AgentHandle, ApprovalHandle, RunHandle, SharedAgentHandle
     from .views import ShareView
@@ -51,6 +52,8 @@ _HOMES = {
     "TokenRefused": "errors",
     "Unreachable": "errors",
     "WorkspaceNotRunning": "errors",
+    "rule_of": "functions",
+    "tool": "functions",
 }
 
 __all__ = [
@@ -73,6 +76,8 @@ __all__ = [
     "TokenRefused",
     "Unreachable",
     "WorkspaceNotRunning",
+    "rule_of",
+    "tool",
 ]
 
 

@@ -30,7 +30,9 @@ from .attempts import Attempts
 from .door import OnProgress, Progress
 from .errors import RunFailed, WorkspaceNotRunning
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
+from .functions import PythonFunction, Tools, functions_of
 from .protocol import AgentChanges, AgentFields, Answer, Call, Health, PageCall
+from .serving import Serving
 from .transcript import PlainWriter, Transcript, Words
 from .views import AgentView, ApprovalView, Listing, RunView, SharedAgentView, ShareView
 
@@ -59,6 +61,15 @@ class AsyncAgentClient:
         self._may_start = start
         self._on_progress = on_progress
         self._client: httpx.AsyncClient | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def _twin(cls, place: discovery.Workspace | discovery.Hub, trigger: Trigger, patience_s: float) -> Self:
+        """A client of a place that is known already."""
+        twin = cls.__new__(cls)
+        twin._place, twin._trigger, twin._patience_s = place, trigger, patience_s
+        twin._may_start, twin._on_progress, twin._client, twin._serving = False, None, None, set()
+        return twin
 
     def __repr__(self) -> str:
         return f"<AsyncAgentClient of {self._place.url}>"
@@ -72,7 +83,11 @@ class AsyncAgentClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections. Runs go on."""
+        """Close all connections. Runs go on; those that have functions of this program cannot call them any more."""
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
             self._client = None
@@ -144,11 +159,16 @@ class AsyncAgentClient:
         revision: int | None = None,
         continues: str | None = None,
         trigger: Trigger | None = None,
+        tools: Tools | None = None,
     ) -> AsyncRunHandle:
         """Start a run, of a shared agent by OWNER/ID. `continues` is the id of a run whose conversation it goes on
-        with."""
-        call = protocol.start_run(agent_id, prompt, trigger or self._trigger, revision, continues)
-        return AsyncRunHandle(self, await self._send(call))
+        with; `tools` are functions of this program that it may call: an async one on this loop, another in a thread."""
+        functions = protocol.functions_here(self._place, functions_of(tools))
+        definitions = [function.definition for function in functions.values()]
+        call = protocol.start_run(agent_id, prompt, trigger or self._trigger, revision, continues, definitions)
+        run = AsyncRunHandle(self, await self._send(call))
+        run._offer(functions)
+        return run
 
     async def get_run(self, run_id: str) -> AsyncRunHandle:
         """A run that was started before."""
@@ -200,6 +220,13 @@ class AsyncAgentClient:
         return await self._send(protocol.health())
 
     # Below the surface
+
+    def _serve(self, run_id: str, functions: dict[str, PythonFunction]) -> None:
+        """Answer a run's calls of these functions until it ends or this is closed."""
+        serving = Serving(self, run_id, functions, patience_s=self._patience_s)
+        task = asyncio.create_task(serving.serve(), name=f"functions of {run_id}")
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def follow(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Item, None]:
         """Everything of a run after event number `after`, live, to its end."""
@@ -332,9 +359,9 @@ class AsyncAgentHandle(AgentView):
         super().__init__(record, reference)
         self._client = client
 
-    async def run(self, prompt: str, *, revision: int | None = None) -> AsyncRunHandle:
-        """Start a run of the newest revision, or of the one named."""
-        return await self._client.run(self.reference, prompt, revision=revision)
+    async def run(self, prompt: str, *, revision: int | None = None, tools: Tools | None = None) -> AsyncRunHandle:
+        """Start a run of the newest revision, or of the one named. `tools` are functions that it may call."""
+        return await self._client.run(self.reference, prompt, revision=revision, tools=tools)
 
     async def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[AsyncRunHandle]:
         """Its newest runs first."""
@@ -409,6 +436,12 @@ class AsyncRunHandle(RunView):
     def __init__(self, client: AsyncAgentClient, record: Run) -> None:
         super().__init__(record)
         self._client = client
+        self._functions: dict[str, PythonFunction] = {}
+
+    def _offer(self, functions: dict[str, PythonFunction]) -> None:
+        self._functions = functions
+        if functions:
+            self._client._serve(self.id, functions)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self.events()
@@ -491,14 +524,20 @@ class AsyncRunHandle(RunView):
         self.record = await self._client._send(protocol.cancel_run(self.id))
         return self
 
-    async def resume(self, prompt: str | None = None) -> Self:
-        """Go on with it in its Claude session after it was interrupted, cancelled or failed."""
-        self.record = await self._client._send(protocol.resume_run(self.id, prompt))
+    async def resume(self, prompt: str | None = None, *, tools: Tools | None = None) -> Self:
+        """Go on with it in its Claude session after it was interrupted, cancelled or failed. Functions that it was
+        started with here it has again, unless others are given."""
+        functions = (
+            self._functions if tools is None else protocol.functions_here(self._client._place, functions_of(tools))
+        )
+        definitions = [function.definition for function in functions.values()]
+        self.record = await self._client._send(protocol.resume_run(self.id, prompt, definitions))
+        self._offer(functions)
         return self
 
-    async def reply(self, prompt: str) -> AsyncRunHandle:
-        """Start a run that goes on with this conversation."""
-        return await self._client.run(self.agent, prompt, continues=self.id)
+    async def reply(self, prompt: str, *, tools: Tools | None = None) -> AsyncRunHandle:
+        """Start a run that goes on with this conversation. `tools` are functions that it may call."""
+        return await self._client.run(self.agent, prompt, continues=self.id, tools=tools)
 
 
 class AsyncApprovalHandle(ApprovalView):

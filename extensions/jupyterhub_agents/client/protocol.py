@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypedDict, TypeVar
 from urllib.parse import quote
@@ -24,6 +24,10 @@ from ..models import (
     ApprovalDecision,
     Decision,
     Event,
+    Function,
+    FunctionAnswer,
+    FunctionCalls,
+    FunctionsOffer,
     Page,
     PermissionMode,
     Run,
@@ -180,6 +184,16 @@ def _share_path(agent_id: str, kind: ShareKind | str, name: str) -> str:
     return _path("agents", agent_id, "shares", str(kind), name)
 
 
+def functions_here(place: Workspace | Hub, functions: T) -> T:
+    """The functions, if a run can be given some from here. Raises NotAllowed."""
+    if functions and isinstance(place, Workspace) and place.socket is not None:
+        raise errors.NotAllowed(
+            "Functions as tools need a token of the person's: by the workspace's socket any program here could answer "
+            "in their place. In a notebook of the workspace the client finds the token by itself."
+        )
+    return functions
+
+
 def list_agents(after: str | None = None) -> Call[Page[Agent]]:
     return Call("GET", "api/agents", Page[Agent].model_validate, _given(limit=PAGE, after=after))
 
@@ -211,9 +225,16 @@ def restore_revision(agent_id: str, revision: int, seen: int) -> Call[Agent]:
 
 
 def start_run(
-    agent_id: str, prompt: str, trigger: Trigger, revision: int | None = None, continues: str | None = None
+    agent_id: str,
+    prompt: str,
+    trigger: Trigger,
+    revision: int | None = None,
+    continues: str | None = None,
+    functions: Sequence[Function] = (),
 ) -> Call[Run]:
     given = _given(prompt=prompt, trigger=trigger, revision=revision, continues=continues)
+    if functions:
+        given["functions"] = list(functions)
     body = _json(_checked(RunCreate, given))
     return Call("POST", f"{_agent_path(agent_id)}/runs", Run.model_validate, body=body)
 
@@ -235,9 +256,17 @@ def cancel_run(run_id: str) -> Call[Run]:
     return Call("POST", _path("runs", run_id, "cancel"), Run.model_validate, body={})
 
 
-def resume_run(run_id: str, prompt: str | None) -> Call[Run]:
-    body = _json(_checked(RunResume, _given(prompt=prompt)))
+def resume_run(run_id: str, prompt: str | None, functions: Sequence[Function] = ()) -> Call[Run]:
+    body = _json(_checked(RunResume, _given(prompt=prompt, functions=list(functions) or None)))
     return Call("POST", _path("runs", run_id, "resume"), Run.model_validate, body=body)
+
+
+def function_calls(run_id: str, offer: FunctionsOffer) -> Call[FunctionCalls]:
+    return Call("POST", _path("runs", run_id, "functions"), FunctionCalls.model_validate, body=_json(offer))
+
+
+def answer_function(run_id: str, answer: FunctionAnswer) -> Call[None]:
+    return Call("POST", _path("runs", run_id, "functions", "answers"), lambda _: None, body=_json(answer))
 
 
 def list_events(run_id: str, after: int) -> Call[EventsPage]:

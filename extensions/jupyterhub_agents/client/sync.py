@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from types import TracebackType
 from typing import Literal, Self, TextIO, TypeVar, Unpack
 
@@ -25,11 +26,16 @@ from ..models import (
     Trigger,
 )
 from . import discovery, door, protocol
+from .aio import AsyncAgentClient
 from .attempts import Attempts
+from .background import Background
+from .counter import Counter
 from .door import OnProgress, Progress
 from .errors import RunFailed, WorkspaceNotRunning
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
+from .functions import PythonFunction, Tools, functions_of
 from .protocol import AgentChanges, AgentFields, Answer, Call, Health, PageCall
+from .serving import Serving
 from .transcript import PlainWriter, Transcript, Words
 from .views import AgentView, ApprovalView, Listing, RunView, SharedAgentView, ShareView
 
@@ -70,6 +76,7 @@ class AgentClient:
         self._may_start = start
         self._on_progress = on_progress
         self._client: httpx.Client | None = None
+        self._beside: tuple[Background, AsyncAgentClient] | None = None
 
     def __repr__(self) -> str:
         return f"<AgentClient of {self._place.url}>"
@@ -83,7 +90,12 @@ class AgentClient:
         self.close()
 
     def close(self) -> None:
-        """Close all connections. Runs go on."""
+        """Close all connections. Runs go on; those that have functions of this program cannot call them any more."""
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            background, twin = beside
+            background.call(twin.close())
+            background.close()
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -151,11 +163,17 @@ class AgentClient:
         revision: int | None = None,
         continues: str | None = None,
         trigger: Trigger | None = None,
+        tools: Tools | None = None,
     ) -> RunHandle:
         """Start a run, of a shared agent by OWNER/ID. `continues` is the id of a run whose conversation it goes on
-        with."""
-        call = protocol.start_run(agent_id, prompt, trigger or self._trigger, revision, continues)
-        return RunHandle(self, self._send(call))
+        with; `tools` are functions of this program that it may call: where you wait for the run (`result`, `watch`,
+        iterating), in that thread, else in one beside."""
+        functions = protocol.functions_here(self._place, functions_of(tools))
+        definitions = [function.definition for function in functions.values()]
+        call = protocol.start_run(agent_id, prompt, trigger or self._trigger, revision, continues, definitions)
+        run = RunHandle(self, self._send(call))
+        run._offer(functions)
+        return run
 
     def get_run(self, run_id: str) -> RunHandle:
         """A run that was started before."""
@@ -206,7 +224,14 @@ class AgentClient:
 
     # Below the surface
 
-    def follow(self, run_id: str, *, after: int = 0, deadline: float | None = None) -> Iterator[Item]:
+    @property
+    def beside(self) -> tuple[Background, AsyncAgentClient]:
+        """A loop in a thread of its own, and the client of the same workspace on it; made when first used."""
+        if self._beside is None:
+            self._beside = Background(), AsyncAgentClient._twin(self._place, self._trigger, self._patience_s)
+        return self._beside
+
+    def follow(self, run_id: str, *, after: int = 0, deadline: float | None = None) -> Generator[Item, None, None]:
         """Everything of a run after event number `after`, live, to its end. `deadline` is a time of
         time.monotonic(); past it TimeoutError is raised."""
         place = self._workspace()
@@ -339,9 +364,9 @@ class AgentHandle(AgentView):
         super().__init__(record, reference)
         self._client = client
 
-    def run(self, prompt: str, *, revision: int | None = None) -> RunHandle:
-        """Start a run of the newest revision, or of the one named."""
-        return self._client.run(self.reference, prompt, revision=revision)
+    def run(self, prompt: str, *, revision: int | None = None, tools: Tools | None = None) -> RunHandle:
+        """Start a run of the newest revision, or of the one named. `tools` are functions that it may call."""
+        return self._client.run(self.reference, prompt, revision=revision, tools=tools)
 
     def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[RunHandle]:
         """Its newest runs first."""
@@ -416,6 +441,16 @@ class RunHandle(RunView):
     def __init__(self, client: AgentClient, record: Run) -> None:
         super().__init__(record)
         self._client = client
+        self._functions: dict[str, PythonFunction] = {}
+        self._counter: Counter | None = None
+
+    def _offer(self, functions: dict[str, PythonFunction]) -> None:
+        self._functions = functions
+        if functions:
+            background, twin = self._client.beside
+            self._counter = Counter(background)
+            serving = Serving(twin, self.id, functions, self._counter.execute, patience_s=twin._patience_s)
+            background.start(serving.serve())
 
     def __iter__(self) -> Iterator[Event]:
         return self.events()
@@ -429,10 +464,16 @@ class RunHandle(RunView):
     def stream(self, after: int = 0, *, timeout_s: float | None = None) -> Iterator[Item]:
         """All there is to see, live: events, deltas, and the run's record whenever it changes."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        for item in self._client.follow(self.id, after=after, deadline=deadline):
-            if isinstance(item, Run):
-                self.record = item
-            yield item
+        if self._counter is None:
+            items = self._client.follow(self.id, after=after, deadline=deadline)
+        else:
+            _, twin = self._client.beside
+            items = self._counter.follow(lambda: twin.follow(self.id, after=after), deadline=deadline)
+        with closing(items):
+            for item in items:
+                if isinstance(item, Run):
+                    self.record = item
+                yield item
 
     def text_stream(self) -> Iterator[str]:
         """The agent's words as they come. Blocks of text are set apart by an empty line."""
@@ -492,14 +533,20 @@ class RunHandle(RunView):
         self.record = self._client._send(protocol.cancel_run(self.id))
         return self
 
-    def resume(self, prompt: str | None = None) -> Self:
-        """Go on with it in its Claude session after it was interrupted, cancelled or failed."""
-        self.record = self._client._send(protocol.resume_run(self.id, prompt))
+    def resume(self, prompt: str | None = None, *, tools: Tools | None = None) -> Self:
+        """Go on with it in its Claude session after it was interrupted, cancelled or failed. Functions that it was
+        started with here it has again, unless others are given."""
+        functions = (
+            self._functions if tools is None else protocol.functions_here(self._client._place, functions_of(tools))
+        )
+        definitions = [function.definition for function in functions.values()]
+        self.record = self._client._send(protocol.resume_run(self.id, prompt, definitions))
+        self._offer(functions)
         return self
 
-    def reply(self, prompt: str) -> RunHandle:
-        """Start a run that goes on with this conversation."""
-        return self._client.run(self.agent, prompt, continues=self.id)
+    def reply(self, prompt: str, *, tools: Tools | None = None) -> RunHandle:
+        """Start a run that goes on with this conversation. `tools` are functions that it may call."""
+        return self._client.run(self.agent, prompt, continues=self.id, tools=tools)
 
 
 class ApprovalHandle(ApprovalView):

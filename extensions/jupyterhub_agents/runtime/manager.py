@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,11 +30,16 @@ from ..errors import (
 )
 from ..ids import Clock, new_id, new_session_id, utcnow
 from ..models import (
+    FUNCTIONS_SERVER,
     MAX_TOOLS,
     Agent,
     Approval,
     Decision,
     EventType,
+    Function,
+    FunctionAnswer,
+    FunctionCalls,
+    FunctionsOffer,
     Run,
     RunCreate,
     RunStatus,
@@ -47,6 +52,7 @@ from .approvals import QUESTION, Gate
 from .cli import cli_environment, config_folder, find_cli, has_session, kept_usage
 from .execution import Execution, Stop, record_status
 from .feed import RunFeed, StreamItem, stored
+from .functions import FunctionDesk
 from .keys import RunKeys
 from .lifecycle import tell_ended, tell_queued, tell_started
 from .logs import about, failed
@@ -75,10 +81,11 @@ class LiveRun:
     """A run that this server is working on, or will. While it `rests` it has no process and no place: all that is left
     to do is a person's."""
 
-    def __init__(self, feed: RunFeed, recorder: Recorder, gate: Gate) -> None:
+    def __init__(self, feed: RunFeed, recorder: Recorder, gate: Gate, desk: FunctionDesk) -> None:
         self.feed = feed
         self.recorder = recorder
         self.gate = gate
+        self.desk = desk
         self.rests = False
         self.execution: Execution | None = None
         self.stopped: Stop | None = None
@@ -137,6 +144,10 @@ class RunManager(LoggingConfigurable):
         help="Seconds after which a run that does nothing but wait for a person gives up its process and its place "
         "among max_running (and no longer keeps the workspace from being culled). It goes on by itself when the person "
         "has decided. 0 keeps the process for as long as it takes.",
+    ).tag(config=True)  # fmt: skip
+    functions_away_s = Float(
+        20.0, min=0.1, help="Seconds after which a run's call of a notebook's function fails, when the notebook has "
+        "ceased to ask for calls: its kernel was stopped, or its connection is lost."
     ).tag(config=True)  # fmt: skip
     kill_grace_s = Float(
         0.5,
@@ -261,6 +272,7 @@ class RunManager(LoggingConfigurable):
         if agent_owner == self.owner:
             agent_owner = None
         agent = await self._agent(agent_owner, agent_id, request.revision)
+        check_functions(agent, request.functions)
         before = None
         if request.continues is not None:
             before = await self.store.get_run(self.owner, request.continues)
@@ -272,7 +284,8 @@ class RunManager(LoggingConfigurable):
         # Nothing of another person's is started before it is asked for, nor left when they have withdrawn it.
         if before is None and agent_owner is None:
             self.pool.used(agent)
-            warm = self.pool.take(agent) if not self._places.locked() else None
+            # What waits was started before this run's functions were known.
+            warm = self.pool.take(agent) if not (self._places.locked() or request.functions) else None
         run_id = warm.run_id if warm else new_id(self._clock)
         run = Run(
             id=run_id,
@@ -288,7 +301,7 @@ class RunManager(LoggingConfigurable):
             created_at=self._clock(),
             notice=self.notice or None,
         )
-        live = self._reserve(run)
+        live = self._reserve(run, request.functions)
         live.warm = warm
         try:
             await self.store.create_run(run)
@@ -302,7 +315,7 @@ class RunManager(LoggingConfigurable):
                 await self._release(live)
             raise
 
-    async def resume(self, run_id: str, prompt: str | None = None) -> Run:
+    async def resume(self, run_id: str, prompt: str | None = None, functions: Sequence[Function] = ()) -> Run:
         """Go on with a run that stopped before its end, in the same Claude session. Raises NotFound, Conflict, and
         NotAllowed when its agent is another's who shares it no more."""
         self._take_more()
@@ -316,9 +329,10 @@ class RunManager(LoggingConfigurable):
                 f"The run {run.id} waits for a person to decide about its tool calls (GET api/approvals?run={run.id}). "
                 "Decide them and it goes on, or cancel it first."
             )
-        live = self._reserve(run)
+        live = self._reserve(run, functions)
         try:
             agent = await self._agent_of(run)
+            check_functions(agent, functions)
             await live.gate.load()
             return await self._enqueue(live, agent, await self._next_turn(live, agent, prompt))
         except BaseException:
@@ -437,6 +451,22 @@ class RunManager(LoggingConfigurable):
                 log.warning("run %s: the rule holds for this run, its agent has not got it: %s", approval.run_id, error)
             return
 
+    async def function_calls(self, run_id: str, offer: FunctionsOffer) -> FunctionCalls:
+        """The calls of a run's functions, for the program that has them. Raises NotFound, Conflict."""
+        live = self._live.get(run_id)
+        if live is not None:
+            return await live.desk.calls(offer)
+        await self.store.get_run(self.owner, run_id)
+        return FunctionCalls(calls=[], gone=offer.known, ended=True)
+
+    async def answer_function(self, run_id: str, answer: FunctionAnswer) -> None:
+        """Take what came of such a call. Raises NotFound, Conflict."""
+        live = self._live.get(run_id)
+        if live is None:
+            run = await self.store.get_run(self.owner, run_id)
+            raise NotFound(f"The run {run.id} waits for no call: it is {run.status}.")
+        live.desk.answer(answer)
+
     async def get(self, run_id: str) -> Run:
         """The run as it is now. Raises NotFound."""
         live = self._live.get(run_id)
@@ -507,7 +537,7 @@ class RunManager(LoggingConfigurable):
             tell_ended(live.feed.run, run)
         return live.feed.run
 
-    def _reserve(self, run: Run) -> LiveRun:
+    def _reserve(self, run: Run, functions: Sequence[Function] = ()) -> LiveRun:
         """Take the run's session and a place in the queue, at once, so that no other request can. Raises Conflict."""
         for other in self._live.values():
             if other.feed.run.session_id == run.session_id:
@@ -516,13 +546,15 @@ class RunManager(LoggingConfigurable):
                 )
         feed = RunFeed(run)
         recorder = Recorder(self.store, feed, self._clock, partial(self._note_trouble, run.id))
-        live = LiveRun(feed, recorder, Gate(self.store, recorder, self._clock))
+        desk = FunctionDesk(functions, away_s=self.functions_away_s)
+        live = LiveRun(feed, recorder, Gate(self.store, recorder, self._clock), desk)
         self._live[run.id] = live
         return live
 
     async def _release(self, live: LiveRun) -> None:
         self._live.pop(live.feed.run.id, None)
         live.gate.forget()
+        live.desk.close()
         live.feed.end()
         await live.recorder.stop()
         if live.warm is not None:
@@ -626,7 +658,9 @@ class RunManager(LoggingConfigurable):
             live.gate.directory = directory = self._inside_home(await self._directory_of(run, agent))
             if ready is None:
                 choice = SessionChoice(run.session_id, turn.resume)
-                ready = await asyncio.to_thread(self._prepare, agent, run.id, choice, directory, live.gate.rules)
+                ready = await asyncio.to_thread(
+                    self._prepare, agent, run.id, choice, directory, live.gate.rules, live.desk
+                )
             session, made = ready
             files.append(made)
             return session
@@ -699,7 +733,13 @@ class RunManager(LoggingConfigurable):
         return self.extras(agent) if agent.owner == self.owner else None
 
     def _prepare(
-        self, agent: Agent, run_id: str, session: SessionChoice, directory: Path, rules: list[str]
+        self,
+        agent: Agent,
+        run_id: str,
+        session: SessionChoice,
+        directory: Path,
+        rules: list[str],
+        desk: FunctionDesk | None = None,
     ) -> tuple[ClaudeSession, PrivateFiles]:
         """Make the folder and the files of a run, and its session."""
         # Claude Code's variables are set when it is started: the key is made then, for the run or for its session.
@@ -732,5 +772,15 @@ class RunManager(LoggingConfigurable):
             rules=rules,
             files=files,
             extras=self._extras_of(agent),
+            functions=desk.server() if desk is not None and desk.functions else None,
         )
         return ClaudeSession(options), files
+
+
+def check_functions(agent: Agent, functions: Sequence[Function]) -> None:
+    """Raises InvalidInput where functions would stand in the place of a server that the agent has."""
+    if functions and FUNCTIONS_SERVER in agent.mcp_servers:
+        raise InvalidInput(
+            f"The agent {agent.id} has an MCP server named {FUNCTIONS_SERVER!r}, which is the name of functions' own. "
+            "Give it another name, or start the run without functions."
+        )

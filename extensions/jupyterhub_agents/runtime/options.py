@@ -16,6 +16,7 @@ from claude_agent_sdk import (
     SessionStore,
     SettingSource,
 )
+from claude_agent_sdk.types import McpSdkServerConfig
 
 from ..models import Agent
 from .cli import LAUNCHER
@@ -86,11 +87,16 @@ def options_for(
     rules: Sequence[str],
     files: PrivateFiles,
     extras: RunExtras | None = None,
+    functions: McpSdkServerConfig | None = None,
 ) -> ClaudeAgentOptions:
-    """The SDK's options for a run of `agent` in `directory`. `rules` allow calls besides the agent's own."""
+    """The SDK's options for a run of `agent` in `directory`. `rules` allow calls besides the agent's own; `functions`
+    is the MCP server of the run's functions."""
     extras = extras or RunExtras()
     mcp_servers = {**agent.mcp_servers, **extras.mcp_servers}
     extra_args: dict[str, str | None] = {}
+    if mcp_servers:
+        # Not the SDK's option: of several servers it makes an argument, which everyone on the machine can read.
+        extra_args["mcp-config"] = files.write("mcp.json", json.dumps({"mcpServers": mcp_servers}))
     if session.resume:
         # Not the SDK's `resume`: with a session store that moves the session into a temporary folder.
         extra_args["resume"] = session.id
@@ -112,7 +118,7 @@ def options_for(
         disallowed_tools=list(agent.disallowed_tools),
         permission_mode=agent.permission_mode.value,
         settings=settings,
-        mcp_servers=files.write("mcp.json", json.dumps({"mcpServers": mcp_servers})) if mcp_servers else {},
+        mcp_servers={functions["name"]: functions} if functions is not None else {},
         # A project's settings and MCP file can start programs: they count only where the site allows it.
         setting_sources=list(setting_sources),
         strict_mcp_config=True,

@@ -8,7 +8,7 @@ server of a home opens a door.
 
 What is the person's own to say is not offered: decisions on approvals, because an agent must not allow itself what it
 asks for, with whom agents are shared, because that hands them on to others, and conversations, whose agent would talk
-to itself.
+to itself. Nor are the calls of a run's functions: an agent must not answer in the place of the notebook that it asks.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ class Door:
 
 
 def _is_offered(path: str) -> bool:
-    return path.split("/")[1] in OFFERED and not path.startswith(SHARES)
+    parts = path.split("/")
+    return parts[1] in OFFERED and not path.startswith(SHARES) and "functions" not in parts
 
 
 def pointer(state: Path) -> Path:

@@ -17,6 +17,9 @@ from ..models import (
     AgentUpdate,
     Approval,
     ApprovalDecision,
+    FunctionAnswer,
+    FunctionCalls,
+    FunctionsOffer,
     Page,
     Run,
     RunCreate,
@@ -122,6 +125,13 @@ ROUTES = (
     Route("api/runs/{id}/events", events.EventsHandler, {
         "get": Operation("Read or follow a run's events", queries.EventsPage, query=queries.EventsQuery, errors=(404,),
                          media=("application/json", "text/event-stream")),
+    }),
+    Route("api/runs/{id}/functions", runs.FunctionsHandler, {
+        "post": Operation("Ask for calls of the functions that a run was given", FunctionCalls, body=FunctionsOffer,
+                          errors=(404, 409)),
+    }),
+    Route("api/runs/{id}/functions/answers", runs.FunctionAnswersHandler, {
+        "post": Operation("Answer such a call", None, 204, FunctionAnswer, errors=(404, 409)),
     }),
     Route("api/approvals", approvals.ApprovalsListHandler, {
         "get": Operation("List approvals, newest first", Page[Approval], query=queries.ApprovalsQuery),

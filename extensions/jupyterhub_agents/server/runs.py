@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from ..models import RunCreate, RunResume, split_reference
+import asyncio
+from contextlib import suppress
+
+from pydantic import Field
+
+from ..models import (
+    FunctionAnswer,
+    FunctionCalls,
+    FunctionsOffer,
+    Model,
+    RunCreate,
+    RunResume,
+    split_reference,
+)
 from ..queries import AgentRunsQuery, RunsQuery
 from .base import AgentsHandler, Empty, authorized, web
 
@@ -65,4 +78,35 @@ class ResumeHandler(AgentsHandler):
     @authorized
     async def post(self, run_id: str) -> None:
         request = self.body(RunResume)
-        self.reply(await (await self.manager()).resume(run_id, request.prompt), 202)
+        self.reply(await (await self.manager()).resume(run_id, request.prompt, request.functions), 202)
+
+
+class FunctionsHandler(AgentsHandler):
+    """A program asks for the calls of its functions; the answer waits until there is something new."""
+
+    _asking: asyncio.Task[FunctionCalls] | None = None
+
+    @web.authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        offer = self.body(FunctionsOffer)
+        manager = await self.manager()
+        self._asking = asyncio.create_task(manager.function_calls(run_id, offer), name=f"functions of {run_id}")
+        with suppress(asyncio.CancelledError):  # the program left
+            self.reply(await self._asking)
+
+    def on_connection_close(self) -> None:
+        """The program left: it counts as away from now on."""
+        if self._asking is not None:
+            self._asking.cancel()
+        super().on_connection_close()
+
+
+class FunctionAnswersHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        answer = self.body(FunctionAnswer)
+        await (await self.manager()).answer_function(run_id, answer)
+        self.set_status(204)
+        self.finish()
