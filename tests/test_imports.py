@@ -28,7 +28,8 @@ ALLOWED = {
     "service": NOUNS | {"queries", "store"},
     "client": NOUNS | {"subagents"},
     "testing": NOUNS | {"store"},
-    "": {"_version", "server"},  # __init__.py tells Jupyter Server where the extension is, when it asks
+    # __init__.py tells Jupyter Server and IPython where their extensions are, when they ask.
+    "": {"_version", "server", "client"},
 }
 ONLY_IMPORTERS = {"claude_agent_sdk": {"runtime"}, "sqlite3": {"store", "service"}}
 

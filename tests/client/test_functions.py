@@ -38,6 +38,7 @@ SCRIPT: dict[str, Any] = {
         use("mcp__notebook__meet", {"who": "a"}) + use("mcp__notebook__meet", {"who": "b"}),
         say("They met."),
     ],
+    "decided meanwhile": [use("mcp__notebook__add", {"a": 1, "b": 1}), say("Two.")],
     "then ask": [use("Bash", {"command": "git init asked"}), use("mcp__notebook__add", {"a": 1, "b": 1}), say("Two.")],
 }
 AWAY_S = 1.0

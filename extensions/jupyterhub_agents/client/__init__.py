@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         WorkspaceNotRunning,
     )
     from .functions import rule_of, tool
+    from .many import Results, RunsInterrupted
     from .protocol import Answer
     from .sync import AgentClient, AgentHandle, ApprovalHandle, RunHandle, SharedAgentHandle
     from .views import ShareView
@@ -46,7 +47,9 @@ _HOMES = {
     "NoWorkspace": "errors",
     "Progress": "door",
     "RunFailed": "errors",
+    "Results": "many",
     "RunHandle": "sync",
+    "RunsInterrupted": "many",
     "ShareView": "views",
     "SharedAgentHandle": "sync",
     "TokenRefused": "errors",
@@ -69,8 +72,10 @@ __all__ = [
     "ClientError",
     "NoWorkspace",
     "Progress",
+    "Results",
     "RunFailed",
     "RunHandle",
+    "RunsInterrupted",
     "ShareView",
     "SharedAgentHandle",
     "TokenRefused",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing
 from types import TracebackType
-from typing import Literal, Self, TextIO, TypeVar, Unpack
+from typing import Any, Literal, Self, TextIO, TypeVar, Unpack
 
 import httpx
 from httpx_sse import EventSource
@@ -31,6 +31,7 @@ from .door import OnProgress, Progress
 from .errors import RunFailed, WorkspaceNotRunning
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
 from .functions import PythonFunction, Tools, functions_of
+from .many import DEFAULT_CONCURRENCY, Many, Prompts, Results
 from .protocol import AgentChanges, AgentFields, Answer, Call, Health, PageCall
 from .serving import Serving
 from .transcript import PlainWriter, Transcript, Words
@@ -61,14 +62,14 @@ class AsyncAgentClient:
         self._may_start = start
         self._on_progress = on_progress
         self._client: httpx.AsyncClient | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
 
     @classmethod
     def _twin(cls, place: discovery.Workspace | discovery.Hub, trigger: Trigger, patience_s: float) -> Self:
         """A client of a place that is known already."""
         twin = cls.__new__(cls)
         twin._place, twin._trigger, twin._patience_s = place, trigger, patience_s
-        twin._may_start, twin._on_progress, twin._client, twin._serving = False, None, None, set()
+        twin._may_start, twin._on_progress, twin._client, twin._beside = False, None, None, set()
         return twin
 
     def __repr__(self) -> str:
@@ -84,10 +85,10 @@ class AsyncAgentClient:
 
     async def close(self) -> None:
         """Close all connections. Runs go on; those that have functions of this program cannot call them any more."""
-        serving = list(self._serving)
-        for task in serving:
+        beside = list(self._beside)
+        for task in beside:
             task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.gather(*beside, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
             self._client = None
@@ -170,6 +171,23 @@ class AsyncAgentClient:
         run._offer(functions)
         return run
 
+    async def run_many(
+        self,
+        agent_id: str,
+        prompts: Prompts,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        revision: int | None = None,
+        tools: Tools | None = None,
+        progress: bool = True,
+    ) -> Results:
+        """Run an agent once for each prompt, `concurrency` at a time, with a progress bar. Errors are kept with their
+        prompts; see `Results`, which can be made a DataFrame. Prompts may be a mapping or a column of a table: its keys
+        are kept. An interrupt cancels what runs, and comes as CancelledError. Functions in `tools` may be
+        called by several runs at once."""
+        many = Many(prompts, concurrency=concurrency, tools=tools, progress=progress, revision=revision)
+        return await many.work(self, agent_id)
+
     async def get_run(self, run_id: str) -> AsyncRunHandle:
         """A run that was started before."""
         return AsyncRunHandle(self, await self._send(protocol.get_run(run_id)))
@@ -223,10 +241,13 @@ class AsyncAgentClient:
 
     def _serve(self, run_id: str, functions: dict[str, PythonFunction]) -> None:
         """Answer a run's calls of these functions until it ends or this is closed."""
-        serving = Serving(self, run_id, functions, patience_s=self._patience_s)
-        task = asyncio.create_task(serving.serve(), name=f"functions of {run_id}")
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._own(Serving(self, run_id, functions, patience_s=self._patience_s).serve())
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it beside, until this is closed."""
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def follow(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Item, None]:
         """Everything of a run after event number `after`, live, to its end."""
@@ -363,6 +384,20 @@ class AsyncAgentHandle(AgentView):
         """Start a run of the newest revision, or of the one named. `tools` are functions that it may call."""
         return await self._client.run(self.reference, prompt, revision=revision, tools=tools)
 
+    async def run_many(
+        self,
+        prompts: Prompts,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        revision: int | None = None,
+        tools: Tools | None = None,
+        progress: bool = True,
+    ) -> Results:
+        """Run it once for each prompt, as the client's `run_many` does."""
+        return await self._client.run_many(
+            self.id, prompts, concurrency=concurrency, revision=revision, tools=tools, progress=progress
+        )
+
     async def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[AsyncRunHandle]:
         """Its newest runs first."""
         return await self._client.runs(self.reference, status=status, limit=limit)
@@ -437,6 +472,12 @@ class AsyncRunHandle(RunView):
         super().__init__(record)
         self._client = client
         self._functions: dict[str, PythonFunction] = {}
+
+    def _ipython_display_(self) -> None:
+        """In a notebook: how it stands, live for as long as it works."""
+        from .notebook import live
+
+        live.show_run(self.record, lambda: self._client.follow(self.id), self._client._own)
 
     def _offer(self, functions: dict[str, PythonFunction]) -> None:
         self._functions = functions

@@ -82,10 +82,14 @@ class Counter:
         return await result
 
     def follow(
-        self, items: Callable[[], AsyncGenerator[Item, None]], *, deadline: float | None = None
-    ) -> Generator[Item, None, None]:
-        """The items of a run as they come, while the calls that come in between are made here. Past `deadline` (of
-        time.monotonic()) TimeoutError is raised."""
+        self,
+        items: Callable[[], AsyncGenerator[Item, None]],
+        *,
+        deadline: float | None = None,
+        tick_s: float | None = None,
+    ) -> Generator[Item | None, None, None]:
+        """The items of a run as they come, while the calls that come in between are made here. None for each `tick_s`
+        of silence. Past `deadline` (of time.monotonic()) TimeoutError is raised."""
         line: Line = queue.SimpleQueue()
 
         async def read() -> None:
@@ -103,10 +107,14 @@ class Counter:
         self._waiting.append(line)
         try:
             while True:
+                left_s = None if deadline is None else max(deadline - time.monotonic(), 0)
                 try:
-                    got = line.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
+                    got = line.get(timeout=tick_s if left_s is None else min(left_s, tick_s or left_s))
                 except queue.Empty:
-                    raise TimeoutError("The run has not ended in the time given; it goes on.") from None
+                    if deadline is not None and time.monotonic() >= deadline:
+                        raise TimeoutError("The run has not ended in the time given; it goes on.") from None
+                    yield None
+                    continue
                 if isinstance(got, Work):
                     got.do()
                 elif isinstance(got, End):

@@ -34,6 +34,7 @@ from .door import OnProgress, Progress
 from .errors import RunFailed, WorkspaceNotRunning
 from .follow import RETRIED, SILENCE_S, BrokenStream, Follow, Item
 from .functions import PythonFunction, Tools, functions_of
+from .many import DEFAULT_CONCURRENCY, Many, Prompts, Results, run_many
 from .protocol import AgentChanges, AgentFields, Answer, Call, Health, PageCall
 from .serving import Serving
 from .transcript import PlainWriter, Transcript, Words
@@ -174,6 +175,23 @@ class AgentClient:
         run = RunHandle(self, self._send(call))
         run._offer(functions)
         return run
+
+    def run_many(
+        self,
+        agent_id: str,
+        prompts: Prompts,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        revision: int | None = None,
+        tools: Tools | None = None,
+        progress: bool = True,
+    ) -> Results:
+        """Run an agent once for each prompt, `concurrency` at a time, with a progress bar. Errors are kept with their
+        prompts; see `Results`, which can be made a DataFrame. Prompts may be a mapping or a column of a table: its keys
+        are kept. An interrupt cancels what runs, and is raised as RunsInterrupted. Functions in `tools` may be
+        called by several runs at once."""
+        many = Many(prompts, concurrency=concurrency, tools=tools, progress=progress, revision=revision)
+        return run_many(self, agent_id, many)
 
     def get_run(self, run_id: str) -> RunHandle:
         """A run that was started before."""
@@ -368,6 +386,20 @@ class AgentHandle(AgentView):
         """Start a run of the newest revision, or of the one named. `tools` are functions that it may call."""
         return self._client.run(self.reference, prompt, revision=revision, tools=tools)
 
+    def run_many(
+        self,
+        prompts: Prompts,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        revision: int | None = None,
+        tools: Tools | None = None,
+        progress: bool = True,
+    ) -> Results:
+        """Run it once for each prompt, as the client's `run_many` does."""
+        return self._client.run_many(
+            self.id, prompts, concurrency=concurrency, revision=revision, tools=tools, progress=progress
+        )
+
     def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[RunHandle]:
         """Its newest runs first."""
         return self._client.runs(self.reference, status=status, limit=limit)
@@ -464,6 +496,7 @@ class RunHandle(RunView):
     def stream(self, after: int = 0, *, timeout_s: float | None = None) -> Iterator[Item]:
         """All there is to see, live: events, deltas, and the run's record whenever it changes."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        items: Generator[Item | None, None, None]
         if self._counter is None:
             items = self._client.follow(self.id, after=after, deadline=deadline)
         else:
@@ -473,7 +506,25 @@ class RunHandle(RunView):
             for item in items:
                 if isinstance(item, Run):
                     self.record = item
+                if item is not None:
+                    yield item
+
+    def _ticking(self, after: int, tick_s: float) -> Generator[Item | None, None, None]:
+        """As `stream`, and None for each `tick_s` of silence."""
+        background, twin = self._client.beside
+        counter = self._counter or Counter(background)
+        with closing(counter.follow(lambda: twin.follow(self.id, after=after), tick_s=tick_s)) as items:
+            for item in items:
+                if isinstance(item, Run):
+                    self.record = item
                 yield item
+
+    def _ipython_display_(self) -> None:
+        """In a notebook: how it stands, live for as long as it works."""
+        from .notebook import live
+
+        background, twin = self._client.beside
+        live.show_run(self.record, lambda: twin.follow(self.id), background.start)
 
     def text_stream(self) -> Iterator[str]:
         """The agent's words as they come. Blocks of text are set apart by an empty line."""
