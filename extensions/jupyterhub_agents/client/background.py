@@ -18,6 +18,7 @@ class Background:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._work: set[concurrent.futures.Future[Any]] = set()  # a loop holds what it works on weakly
         self._thread = threading.Thread(target=self._run, name="agents client", daemon=True)
         self._thread.start()
 
@@ -37,7 +38,10 @@ class Background:
     def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Begin with it; cancelling the future cancels it. What it prints belongs to the cell that the caller is in."""
         context = contextvars.copy_context()
-        return context.run(asyncio.run_coroutine_threadsafe, work, self._loop)
+        future = context.run(asyncio.run_coroutine_threadsafe, work, self._loop)
+        self._work.add(future)
+        future.add_done_callback(self._work.discard)
+        return future
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it, and wait for it. An interrupt here cancels it."""
