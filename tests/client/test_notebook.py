@@ -194,7 +194,8 @@ def test_no_text_of_the_model_becomes_html(executed: dict[str, Any]) -> None:
 def test_a_function_of_the_notebook_is_called_and_prints_into_the_cell(executed: dict[str, Any]) -> None:
     assert "counting orders" in plain(executed["call"])
     assert "There are 3 rows." in html(executed["call"])
-    assert "mcp__notebook__count_rows" in html(executed["call"])
+    assert "count_rows" in html(executed["call"])
+    assert "(table=&#x27;orders&#x27;)" in html(executed["call"])
 
 
 def test_a_run_that_has_ended_is_shown_as_it_ended(executed: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from claude_agent_sdk.types import McpSdkServerConfig
@@ -37,6 +38,8 @@ class FunctionDesk:
 
     def __init__(self, functions: Sequence[Function] = (), *, away_s: float) -> None:
         self.functions = tuple(functions)
+        self.expected = False
+        """Whether a program is to offer functions yet, as it did to a server before."""
         self._away_s = away_s
         self._holder: str | None = None
         self._seen_at = time.monotonic()
@@ -44,6 +47,7 @@ class FunctionDesk:
         self._calls: dict[str, FunctionCall] = {}
         self._answers: dict[str, asyncio.Future[FunctionAnswer]] = {}
         self._news = asyncio.Event()
+        self._offered = asyncio.Event()
         self._closed = False
 
     # What the program with the functions asks
@@ -54,6 +58,7 @@ class FunctionDesk:
         self._take(offer.holder)
         # After a restart of the server the run has them again with the first question.
         self.functions = self.functions or tuple(offer.functions)
+        self._offered.set()
         known = set(offer.known)
         self._asking += 1
         try:
@@ -85,6 +90,13 @@ class FunctionDesk:
             raise Conflict("Another program answers the calls of this run's functions, and it is there.")
         self._holder = holder
         self._seen_at = time.monotonic()
+
+    async def offered(self) -> None:
+        """Give a program that is expected the time in which it counts as there: the CLI is told of functions when it is
+        started."""
+        if self.expected and not self.functions:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._offered.wait(), self._away_s)
 
     # What Claude asks
 

@@ -383,6 +383,11 @@ class RunManager(LoggingConfigurable):
         first = await self.store.list_events(run.owner, run.id, limit=50)
         return any(event.payload.get("type") == "assistant" for event in first)
 
+    async def _had_functions(self, run: Run) -> bool:
+        """Whether the run was begun with functions. They are its program's to offer, now as before."""
+        first = await self.store.list_events(run.owner, run.id, limit=1)
+        return any(event.payload.get("functions") for event in first)
+
     async def cancel(self, run_id: str) -> Run:
         """Stop a run and all it started. Raises NotFound, and Conflict when it has ended."""
         live = self._live.get(run_id)
@@ -515,6 +520,7 @@ class RunManager(LoggingConfigurable):
         live = self._reserve(run)
         try:
             await live.gate.load()
+            live.desk.expected = await self._had_functions(run)
             live.recorder.start()
             if run.status is not RunStatus.WAITING:
                 await live.gate.announce()
@@ -576,6 +582,8 @@ class RunManager(LoggingConfigurable):
         payload: dict[str, Any] = {"status": RunStatus.QUEUED.value}
         if turn.resume:
             payload["prompt"] = turn.prompt
+        if live.desk.functions:
+            payload["functions"] = [function.name for function in live.desk.functions]
         await live.recorder.add(
             EventType.STATUS, payload, status=RunStatus.QUEUED, error=None, finished_at=None, result=None
         )
@@ -653,6 +661,7 @@ class RunManager(LoggingConfigurable):
         files: list[PrivateFiles] = []
 
         async def open_session() -> ClaudeSession:
+            await live.desk.offered()
             ready = await live.warm.hand_over() if live.warm is not None else None
             live.warm = None
             live.gate.directory = directory = self._inside_home(await self._directory_of(run, agent))

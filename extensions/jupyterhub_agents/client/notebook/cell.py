@@ -47,7 +47,8 @@ class CellScreen:
         """Note what an item changed, and draw it unless that was done just now."""
         for part in self._story.take(item):
             self._due[id(part)] = part
-        self.draw()
+        # What is whole stands there before anything that the cell prints because of it.
+        self.draw(at_once=isinstance(item, Event))
 
     def draw(self, *, at_once: bool = False) -> None:
         """Draw what is due."""
@@ -70,6 +71,7 @@ def follow(run: RunHandle, *, after: int = 0) -> None:
     itself."""
     screen = CellScreen(run.record)
     interrupted: KeyboardInterrupt | None = None
+    asked: list[str] = []
     while True:
         try:
             for item in run._ticking(after, TICK_S):
@@ -80,9 +82,11 @@ def follow(run: RunHandle, *, after: int = 0) -> None:
                 else:
                     screen.draw()
                 screen.record(run.record)
-                if isinstance(item, Event) and _asks(item) and interrupted is None:
+                if isinstance(item, Event) and _asks(item):
+                    asked.append(str(item.payload["id"]))
+                elif asked and interrupted is None and not isinstance(item, Event):
                     screen.draw(at_once=True)
-                    _answer(run, str(item.payload["id"]))
+                    _answer(run, asked.pop(0))
             break
         except KeyboardInterrupt as error:
             if interrupted is not None:

@@ -1,8 +1,8 @@
 """Parts of a run as HTML and as plain text.
 
 All text is somebody's: the model's, a tool's, a person's. It is escaped, and Markdown is made HTML by markdown-it-py
-with raw HTML off. Pictures become links, because a notebook would load them from wherever the text says. Colours are
-made of the page's own text colour, so that light and dark themes both work.
+with raw HTML off. Pictures become links, because a notebook would load them from wherever the text says. Text has the
+page's own colour, so that light and dark themes both work; only signs and edges have others.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _PRE = (
     "margin:4px 0 4px 18px;padding:6px 8px;max-height:24em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;"
     "border-left:2px solid rgba(127,127,127,.35);background:rgba(127,127,127,.08);color:inherit;font-size:90%"
 )
+_FAILED = f"padding-left:8px;border-left:3px solid {COLOURS['failed']}"
 _MONO = "font-family:var(--jp-code-font-family,monospace);font-size:90%;overflow-wrap:anywhere"
 
 
@@ -80,11 +81,11 @@ def _call_html(part: CallPart) -> str:
         approval = escape(part.approval_id)
         ways = f"<code>%agents allow {approval}</code>, <code>%agents deny {approval}</code>"
         html += (
-            f'<div role="status" style="margin-left:18px;color:{COLOURS["waits"]}">Waits for your consent. Answer '
-            f"below, in the Agents panel, or in another notebook: {ways}</div>"
+            f'<div role="status" style="margin-left:18px;padding-left:8px;border-left:3px solid {COLOURS["waits"]}">'
+            f"<b>Waits for your consent.</b> Answer below, in the Agents panel, or in another notebook: {ways}</div>"
         )
     if part.state == "failed":
-        html += f'<div style="margin-left:18px;color:{COLOURS["failed"]}">{escape(one_line(part.result))}</div>'
+        html += f'<div style="margin-left:18px;{_FAILED}">{escape(one_line(part.result))}</div>'
     return html
 
 
@@ -104,10 +105,10 @@ def head_html(run: Run, *, now: datetime | None = None) -> str:
     )
     error = ""
     if run.error is not None:
-        error = f'<div role="alert" style="color:{COLOURS["failed"]}">{escape(clean(run.error.message))}</div>'
+        error = f'<div role="alert" style="{_FAILED}">{escape(clean(run.error.message))}</div>'
     return (
         f'<div role="status"><span style="color:{colour}">⬤</span> <b>{escape(run.agent_id)}</b> '
-        f'<span style="color:{colour}">{run.status.value}{pulse}</span>{facts}</div>{error}'
+        f"{run.status.value}{pulse}{facts}</div>{error}"
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ...models import Delta, Event, EventType, Run
+from ...models import FUNCTIONS_SERVER, Delta, Event, EventType, Run
 from ..follow import Item
 from ..transcript import clean, describe_call, one_line
 
@@ -141,7 +141,7 @@ class Story:
 
     def _call(self, block: Mapping[str, Any], *, nested: bool) -> Part:
         given = block.get("input")
-        part = CallPart(line=describe_call(block, self._directory), input=shown(given), nested=nested)
+        part = CallPart(line=call_line(block, self._directory), input=shown(given), nested=nested)
         self._calls[str(block.get("id"))] = part
         return self._add(part)
 
@@ -165,7 +165,7 @@ class Story:
         if payload.get("tool") and not payload.get("decision"):
             part = self._calls.get(str(payload.get("tool_use_id")))
             if part is None:
-                line = describe_call({"name": payload["tool"], "input": payload.get("input")}, self._directory)
+                line = call_line({"name": payload["tool"], "input": payload.get("input")}, self._directory)
                 part = CallPart(line=line, input=shown(payload.get("input")))
                 self.parts.append(part)
             part.state, part.approval_id = "waits", approval_id
@@ -183,6 +183,16 @@ class Story:
             if payload.get("decision"):
                 part.decided = one_line(f"allowed by {payload.get('decided_by')}")
         return [part]
+
+
+def call_line(block: Mapping[str, Any], directory: str) -> str:
+    """A call in a line; that of a function of this notebook as Python would write it."""
+    name, given = str(block.get("name")), block.get("input")
+    prefix = f"mcp__{FUNCTIONS_SERVER}__"
+    if not name.startswith(prefix):
+        return describe_call(block, directory)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in given.items()) if isinstance(given, Mapping) else ""
+    return one_line(f"{name.removeprefix(prefix)} ({arguments})")
 
 
 def shown(given: Any) -> str:
