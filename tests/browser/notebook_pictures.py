@@ -40,7 +40,7 @@ def picture(page: Page, server: Server, path: Path) -> None:
     page.goto(f"{server.url}doc/tree/orders.ipynb?reset&token={server.token}")
     page.locator(".jp-Notebook").wait_for(timeout=60_000)
     page.locator(".jp-Notebook .jp-CodeCell").first.click()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached", timeout=60_000)
+    page.get_by_text("| Idle").first.wait_for(timeout=60_000)
     page.keyboard.press("Escape")
     for _ in range(6):
         page.keyboard.press("Shift+Enter")

@@ -337,6 +337,7 @@ def test_a_prompt_ends_when_it_was_decided_elsewhere(kernel: Kernel, client: Age
     outputs = kernel.run("%%agent asker\nask first", answer=lambda prompt: None)
     person.join()
     assert "After that." in kernel.html(outputs)
+    assert "Press Enter in the box above" in kernel.html(outputs)
     assert kernel.run("1 + 1")[0]["data"]["text/plain"] == "2"
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from jupyterhub_agents.client import AgentClient, rule_of
 from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.replies import say, use
 from tests.hub.door import Door, numbers
@@ -22,6 +23,7 @@ SCRIPT = {
     "count": [say(" ".join(str(number) for number in range(80))).paced(0.05)],
     "ask first": [use("Bash", {"command": "git init asked-for"}), say("It is made.")],
     "endless": [use("Bash", {"command": "python3 -c 'import time; time.sleep(600)'"})],
+    "my function": [use("mcp__notebook__add", {"a": 2, "b": 40}), say("It says 42.")],
     "Continue": [say("I went on.")],
 }
 
@@ -156,6 +158,20 @@ def test_approvals_are_listed_and_decided_and_runs_cancelled_and_resumed(door: D
     assert door.post(f"api/runs/{run['id']}/resume").status_code == 202
     *_, (_, ended, _) = door.stream("GET", f"api/runs/{run['id']}/events")
     assert (ended["status"], ended["result"]) == ("succeeded", "I went on.")
+
+
+def test_a_program_outside_answers_the_calls_of_its_functions(hub: RunningHub, ada: Person) -> None:
+    called: list[tuple[int, int]] = []
+
+    def add(a: int, b: int) -> int:
+        called.append((a, b))
+        return a + b
+
+    with AgentClient(hub.url, token=ada.token) as client:
+        client.save_agent("caller", name="Caller", allowed_tools=[rule_of(add)])
+        assert client.run("caller", "my function", tools=[add]).result(60) == "It says 42."
+        assert "/services/agents/" in repr(client)
+    assert called == [(2, 40)]
 
 
 def test_a_sleeping_workspace_is_started_with_its_progress_in_the_stream(hub: RunningHub) -> None:

@@ -16,18 +16,19 @@ LOOK_S = 0.5
 QUESTION = "AskUserQuestion"
 
 
-def ask(approval: ApprovalHandle) -> None:
-    """Ask, and decide. Raises IPython's StdinNotImplementedError where cells take no input, KeyboardInterrupt when the
-    person interrupts."""
+def ask(approval: ApprovalHandle) -> bool:
+    """Ask, and decide. False when it was decided elsewhere while the question stood there. Raises IPython's
+    StdinNotImplementedError where cells take no input, KeyboardInterrupt when the person interrupts."""
     while approval.state == "waits":
         answer = Prompt(approval).read(_prompt(approval))
         if answer is None:
-            return
+            return False
         try:
             if _decide(approval, answer.strip()):
-                return
+                return True
         except Conflict:
-            return  # it was decided elsewhere in the same moment; the run's events say how
+            return True  # it was decided elsewhere in the same moment; the run's events say how
+    return True
 
 
 def _prompt(approval: ApprovalHandle) -> str:

@@ -18,6 +18,9 @@ from .story import Notice, Part, Story
 
 TICK_S = 0.5
 """How often the clock in the cell moves."""
+LEFT = "Answered elsewhere. Press Enter in the box above, which is of no use any more, before you run another cell."
+"""A frontend keeps the box of a question that the kernel gave up, and runs no cell before it is answered (JupyterLab
+4.6). What is typed there would answer the next question, so none is asked in that cell."""
 REDRAW_S = 0.1
 """The least time between two drawings of a part that is being written. A part that takes long to draw gets more."""
 
@@ -72,6 +75,7 @@ def follow(run: RunHandle, *, after: int = 0) -> None:
     screen = CellScreen(run.record)
     interrupted: KeyboardInterrupt | None = None
     asked: list[str] = []
+    may_ask = True
     while True:
         try:
             for item in run._ticking(after, TICK_S):
@@ -84,9 +88,9 @@ def follow(run: RunHandle, *, after: int = 0) -> None:
                 screen.record(run.record)
                 if isinstance(item, Event) and _asks(item):
                     asked.append(str(item.payload["id"]))
-                elif asked and interrupted is None and not isinstance(item, Event):
+                elif asked and may_ask and interrupted is None and not isinstance(item, Event):
                     screen.draw(at_once=True)
-                    _answer(run, asked.pop(0))
+                    may_ask = _answer(run, asked.pop(0))
             break
         except KeyboardInterrupt as error:
             if interrupted is not None:
@@ -104,11 +108,16 @@ def _asks(event: Event) -> bool:
     return event.type is EventType.APPROVAL and "tool" in event.payload and not event.payload.get("decision")
 
 
-def _answer(run: RunHandle, approval_id: str) -> None:
-    """Have the person answer in the cell. Where cells take no input, they do it elsewhere; the display says where."""
+def _answer(run: RunHandle, approval_id: str) -> bool:
+    """Have the person answer in the cell; whether they can be asked there again. Where cells take no input, they answer
+    elsewhere; the display says where."""
     try:
-        ask(run.approval(approval_id))
+        if ask(run.approval(approval_id)):
+            return True
+        show(render.bundle(render.part_html(Notice(LEFT)), render.part_plain(Notice(LEFT))))
+        return False
     except StdinNotImplementedError:
-        pass
+        return False
     except AgentsError as error:
         show(render.bundle(render.part_html(Notice(error.message)), error.message))
+        return True
