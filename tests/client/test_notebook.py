@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import queue
 import signal
@@ -45,6 +47,10 @@ SCRIPT: dict[str, Any] = {
     "again": [say("Once more, then.")],
     "be hostile": [use("Bash", {"command": "python3 -c 'print(\"<b onclick=x>\")'"}), say(HOSTILE)],
     "count rows": [use("mcp__notebook__count_rows", {"table": "orders"}), say("There are 3 rows.")],
+    "look around": [
+        functools.reduce(operator.add, (use("Glob", {"pattern": f"*.{number}"}) for number in range(80))),
+        say("Nothing."),
+    ],
     "word:": classify,
     "endless": [say("I wait.") + use("Bash", {"command": "python3 -c 'import time; time.sleep(300)'"}), say("Never.")],
     "ask first": [use("Bash", {"command": "git init asked-for"}), say("After that.")],
@@ -72,6 +78,7 @@ CELLS: dict[str, str] = {
     ),
     "tool": "%agents new Counter --allow mcp__notebook__count_rows",
     "call": "%%agent counter --tool count_rows\ncount rows",
+    "long": "%agent counter look around",
     "unknown": "%%agent nobody\nx",
     "typo": "%%agent maker --colour red\nx",
     "empty": "%agent maker",
@@ -196,6 +203,13 @@ def test_a_function_of_the_notebook_is_called_and_prints_into_the_cell(executed:
     assert "There are 3 rows." in html(executed["call"])
     assert "count_rows" in html(executed["call"])
     assert "(table=&#x27;orders&#x27;)" in html(executed["call"])
+
+
+def test_a_long_run_has_no_more_outputs_than_jupyterlab_shows(executed: dict[str, Any]) -> None:
+    shown = html(executed["long"])
+    assert [shown.count(f"*.{number}<") > 0 for number in range(80)] == [True] * 80
+    assert len(executed["long"]["outputs"]) < 50
+    assert shown.index("*.79<") < shown.index("Nothing.")
 
 
 def test_a_run_that_has_ended_is_shown_as_it_ended(executed: dict[str, Any]) -> None:

@@ -21,8 +21,30 @@ TICK_S = 0.5
 LEFT = "Answered elsewhere. Press Enter in the box above, which is of no use any more, before you run another cell."
 """A frontend keeps the box of a question that the kernel gave up, and runs no cell before it is answered (JupyterLab
 4.6). What is typed there would answer the next question, so none is asked in that cell."""
+ALONE = 24
+"""So many parts of a run have a display of their own; after that a display holds more and more of them. JupyterLab
+shows 50 outputs of a cell and hides the rest (its setting maxNumberOutputs)."""
 REDRAW_S = 0.1
 """The least time between two drawings of a part that is being written. A part that takes long to draw gets more."""
+
+
+class Section:
+    """Parts that are drawn together."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.parts: list[Part] = []
+        self._display: Display | None = None
+
+    def draw(self) -> None:
+        drawn = render.bundle(
+            "".join(render.part_html(part) for part in self.parts),
+            "\n".join(render.part_plain(part) for part in self.parts),
+        )
+        if self._display is None:
+            self._display = Display(drawn)
+        else:
+            self._display.update(drawn)
 
 
 class CellScreen:
@@ -31,8 +53,9 @@ class CellScreen:
 
     def __init__(self, run: Run) -> None:
         self._story = Story()
-        self._shown: dict[int, Display] = {}
-        self._due: dict[int, Part] = {}
+        self._sections: list[Section] = []
+        self._section_of: dict[int, Section] = {}
+        self._due: dict[int, Section] = {}
         self._drawn_at = 0.0
         self._took_s = 0.0
         self._head_said = ""
@@ -49,9 +72,21 @@ class CellScreen:
     def take(self, item: Any) -> None:
         """Note what an item changed, and draw it unless that was done just now."""
         for part in self._story.take(item):
-            self._due[id(part)] = part
+            section = self._section_of.get(id(part)) or self._place(part)
+            self._due[id(section)] = section
         # What is whole stands there before anything that the cell prints because of it.
         self.draw(at_once=isinstance(item, Event))
+
+    def _place(self, part: Part) -> Section:
+        """Where a new part goes: below all others."""
+        count = len(self._sections)
+        if not self._sections or len(self._sections[-1].parts) >= self._sections[-1].room:
+            # Four sections of each size, each size twice the one before.
+            self._sections.append(Section(1 if count < ALONE else 2 ** ((count - ALONE) // 4 + 1)))
+        section = self._sections[-1]
+        section.parts.append(part)
+        self._section_of[id(part)] = section
+        return section
 
     def draw(self, *, at_once: bool = False) -> None:
         """Draw what is due."""
@@ -59,12 +94,8 @@ class CellScreen:
             return
         begin = time.monotonic()
         due, self._due = self._due, {}
-        for key, part in due.items():
-            drawn = render.bundle(render.part_html(part), render.part_plain(part))
-            if key in self._shown:
-                self._shown[key].update(drawn)
-            else:
-                self._shown[key] = Display(drawn)
+        for section in due.values():
+            section.draw()
         self._drawn_at = time.monotonic()
         self._took_s = self._drawn_at - begin
 
