@@ -102,6 +102,7 @@ CELLS: dict[str, str] = {
         "print([item.result for item in await beside.run_many('maker', ['word: salt'], progress=False)])\n"
         "await beside.close()"
     ),
+    "connect": "%agents connect",
     "runs": "%agents runs maker --limit 3",
     "close": "client.close(); quiet._client.close()\n%unload_ext jupyterhub_agents",
     "threads": "import threading; print([t.name for t in threading.enumerate() if 'agents' in t.name])",
@@ -173,6 +174,7 @@ def test_the_result_lands_in_variables(executed: dict[str, Any], server: Server)
 def test_agents_and_runs_are_tables(executed: dict[str, Any], server: Server) -> None:
     assert "<td>maker</td>" in html(executed["list"])
     assert "<agent 'maker', revision 1: Maker>" in plain(executed["list"])
+    assert "<td>maker</td>" in html(executed["connect"])
     assert html(executed["runs"]).count("<tr>") == 4
     with server.client() as client:
         assert client.agent("maker").instructions == "You make files."

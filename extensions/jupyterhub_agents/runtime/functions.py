@@ -2,7 +2,8 @@
 
 Claude Code sees an MCP server within this process, over its own standard input and output (the SDK's `sdk` servers): no
 further process, port or secret. Each call waits at the run's desk until the program that offered the functions, which
-asks for calls over the API, has answered it. Nothing of it is stored, and nothing of it outlives the run.
+asks for calls over the API, has answered it. Calls are in the run's events as any tool's, the functions' names in its
+first one; nothing else is stored, and nothing outlives the run.
 """
 
 from __future__ import annotations
