@@ -395,7 +395,7 @@ class AsyncAgentHandle(AgentView):
     ) -> Results:
         """Run it once for each prompt, as the client's `run_many` does."""
         return await self._client.run_many(
-            self.id, prompts, concurrency=concurrency, revision=revision, tools=tools, progress=progress
+            self.reference, prompts, concurrency=concurrency, revision=revision, tools=tools, progress=progress
         )
 
     async def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[AsyncRunHandle]:

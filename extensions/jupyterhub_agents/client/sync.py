@@ -397,7 +397,7 @@ class AgentHandle(AgentView):
     ) -> Results:
         """Run it once for each prompt, as the client's `run_many` does."""
         return self._client.run_many(
-            self.id, prompts, concurrency=concurrency, revision=revision, tools=tools, progress=progress
+            self.reference, prompts, concurrency=concurrency, revision=revision, tools=tools, progress=progress
         )
 
     def runs(self, *, status: RunStatus | str | None = None, limit: int = 20) -> Listing[RunHandle]:
