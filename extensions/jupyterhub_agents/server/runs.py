@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from pydantic import Field
-
 from ..models import (
     FunctionAnswer,
     FunctionCalls,
     FunctionsOffer,
-    Model,
     RunCreate,
     RunResume,
     split_reference,
