@@ -142,6 +142,124 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agents/{id}/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** With whom an agent is shared */
+        get: operations["get_agents_id_shares"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/{id}/shares/{kind}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                kind: "person" | "group";
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /** Share an agent, or change what they may do */
+        put: operations["put_agents_id_shares_kind_name"];
+        post?: never;
+        /** Share it no more */
+        delete: operations["delete_agents_id_shares_kind_name"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/shared": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What others share with me or my groups, by owner and id */
+        get: operations["get_shared"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/shared/{owner}/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                owner: string;
+            };
+            cookie?: never;
+        };
+        /** Get a shared agent */
+        get: operations["get_shared_owner_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/shared/{owner}/{id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                owner: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start a run of a shared agent, here and as one's own */
+        post: operations["post_shared_owner_id_runs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/shared/{owner}/{id}/copy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                owner: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make an agent of one's own of a shared one */
+        post: operations["post_shared_owner_id_copy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs": {
         parameters: {
             query?: never;
@@ -229,6 +347,44 @@ export interface paths {
         get: operations["get_runs_id_events"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{id}/functions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask for calls of the functions that a run was given */
+        post: operations["post_runs_id_functions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{id}/functions/answers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answer such a call */
+        post: operations["post_runs_id_functions_answers"];
         delete?: never;
         options?: never;
         head?: never;
@@ -453,6 +609,17 @@ export interface components {
              * @description When this revision was made.
              */
             updated_at: string;
+        };
+        /**
+         * AgentCopy
+         * @description A request to make an agent of one's own of a shared one. Without an id, it gets the same or a similar one.
+         */
+        AgentCopy: {
+            /**
+             * Id
+             * @default null
+             */
+            id?: string | null;
         };
         /**
          * AgentCreate
@@ -773,6 +940,12 @@ export interface components {
             run_id: string;
             /** Agent Id */
             agent_id: string;
+            /**
+             * Agent Owner
+             * @description As of its run. Another's agent is allowed nothing always.
+             * @default null
+             */
+            agent_owner?: string | null;
             /** Tool */
             tool: string;
             /**
@@ -978,6 +1151,89 @@ export interface components {
             message: string;
         };
         /**
+         * Function
+         * @description A function of the program that starts a run, as Claude sees it: a tool with the name `mcp__notebook__NAME`.
+         */
+        Function: {
+            /** Name */
+            name: string;
+            /**
+             * Description
+             * @description What it does, and when to call it.
+             * @default
+             */
+            description?: string;
+            /**
+             * Input Schema
+             * @description JSON Schema of its arguments, of the type `object`.
+             */
+            input_schema: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+        };
+        /**
+         * FunctionAnswer
+         * @description What came of a call: the result as text, or with `is_error` what went wrong.
+         */
+        FunctionAnswer: {
+            /** Holder */
+            holder: string;
+            /** Call */
+            call: string;
+            /** Text */
+            text: string;
+            /**
+             * Is Error
+             * @default false
+             */
+            is_error?: boolean;
+        };
+        /**
+         * FunctionCall
+         * @description A call of a function, which waits for the program that has the function.
+         */
+        FunctionCall: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Arguments */
+            arguments: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+        };
+        /**
+         * FunctionCalls
+         * @description What changed: calls to make, calls of `known` that nobody waits for any more, whether the run has ended.
+         */
+        FunctionCalls: {
+            /** Calls */
+            calls: components["schemas"]["FunctionCall"][];
+            /** Gone */
+            gone: string[];
+            /** Ended */
+            ended: boolean;
+        };
+        /**
+         * FunctionsOffer
+         * @description A program's question for calls of its functions. `holder` is its own random word; while it asks, no other program
+         *     is given calls. `known` are the calls that it works on.
+         */
+        FunctionsOffer: {
+            /** Holder */
+            holder: string;
+            /** Functions */
+            functions?: components["schemas"]["Function"][];
+            /** Known */
+            known?: string[];
+            /**
+             * Wait
+             * @description Seconds to wait for something new.
+             * @default 0
+             */
+            wait?: number;
+        };
+        /**
          * Health
          * @description How the workspace is. `problems` are sentences for people; with any, the status is 503.
          *     `notes` are sentences too, of what does not keep anyone from working, such as that the hub's service is behind.
@@ -1061,6 +1317,26 @@ export interface components {
              */
             next?: string | null;
         };
+        /** Page[Share] */
+        Page_Share_: {
+            /** Items */
+            items: components["schemas"]["Share"][];
+            /**
+             * Next
+             * @default null
+             */
+            next?: string | null;
+        };
+        /** Page[SharedAgent] */
+        Page_SharedAgent_: {
+            /** Items */
+            items: components["schemas"]["SharedAgent"][];
+            /**
+             * Next
+             * @default null
+             */
+            next?: string | null;
+        };
         /**
          * PermissionMode
          * @description Claude Code's permission modes (its documentation, "Permission modes").
@@ -1089,6 +1365,12 @@ export interface components {
             owner: string;
             /** Agent Id */
             agent_id: string;
+            /**
+             * Agent Owner
+             * @description Who shares the agent with the run's owner. None: it is the owner's own.
+             * @default null
+             */
+            agent_owner?: string | null;
             /** Agent Revision */
             agent_revision: number;
             trigger: components["schemas"]["Trigger"];
@@ -1175,6 +1457,11 @@ export interface components {
              * @default null
              */
             continues?: string | null;
+            /**
+             * Functions
+             * @description What it may call of the program that starts it and answers the calls.
+             */
+            functions?: components["schemas"]["Function"][];
         };
         /**
          * RunError
@@ -1196,6 +1483,11 @@ export interface components {
              * @default null
              */
             prompt?: string | null;
+            /**
+             * Functions
+             * @description As when a run is started.
+             */
+            functions?: components["schemas"]["Function"][];
         };
         /**
          * RunStatus
@@ -1216,6 +1508,88 @@ export interface components {
              * @default 0
              */
             cost_usd?: number;
+        };
+        /**
+         * Share
+         * @description That an agent is shared with a person or a group.
+         */
+        Share: {
+            /** Owner */
+            owner: string;
+            /** Agent Id */
+            agent_id: string;
+            kind: components["schemas"]["ShareKind"];
+            /** Name */
+            name: string;
+            access: components["schemas"]["ShareAccess"];
+            /**
+             * Revision
+             * @description The agent's newest when it was shared; earlier ones are not shown.
+             */
+            revision: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+        };
+        /**
+         * ShareAccess
+         * @description What they may do: run it, or also make an agent of their own of it.
+         * @enum {string}
+         */
+        ShareAccess: "use" | "copy";
+        /**
+         * ShareAnswer
+         * @description A share as it was just made.
+         */
+        ShareAnswer: {
+            /** Owner */
+            owner: string;
+            /** Agent Id */
+            agent_id: string;
+            kind: components["schemas"]["ShareKind"];
+            /** Name */
+            name: string;
+            access: components["schemas"]["ShareAccess"];
+            /**
+             * Revision
+             * @description The agent's newest when it was shared; earlier ones are not shown.
+             */
+            revision: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Notice
+             * @description What its owner should know of it, such as of secrets.
+             * @default null
+             */
+            notice?: string | null;
+        };
+        /**
+         * ShareKind
+         * @description Whom an agent is shared with: a person, or a group of JupyterHub's.
+         * @enum {string}
+         */
+        ShareKind: "person" | "group";
+        /**
+         * ShareRequest
+         * @description A request to share an agent, or to change what they may do with it.
+         */
+        ShareRequest: {
+            /** @default use */
+            access?: components["schemas"]["ShareAccess"];
+        };
+        /**
+         * SharedAgent
+         * @description An agent that somebody shares with a person, themselves or by a group, and what they may do with it.
+         */
+        SharedAgent: {
+            agent: components["schemas"]["Agent"];
+            access: components["schemas"]["ShareAccess"];
         };
         /**
          * TokenUsage
@@ -1973,6 +2347,480 @@ export interface operations {
             };
         };
     };
+    get_agents_id_shares: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description With whom an agent is shared */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Share_"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    put_agents_id_shares_kind_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                kind: "person" | "group";
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShareRequest"];
+            };
+        };
+        responses: {
+            /** @description Share an agent, or change what they may do */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    delete_agents_id_shares_kind_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                kind: "person" | "group";
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Share it no more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_shared: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What others share with me or my groups, by owner and id */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SharedAgent_"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_shared_owner_id: {
+        parameters: {
+            query?: {
+                revision?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+                owner: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Get a shared agent */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedAgent"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    post_shared_owner_id_runs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                owner: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunCreate"];
+            };
+        };
+        responses: {
+            /** @description Start a run of a shared agent, here and as one's own */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    post_shared_owner_id_copy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                owner: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentCopy"];
+            };
+        };
+        responses: {
+            /** @description Make an agent of one's own of a shared one */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     get_runs: {
         parameters: {
             query?: {
@@ -1981,6 +2829,7 @@ export interface operations {
                 /** @description May be given several times. */
                 status?: components["schemas"]["RunStatus"][];
                 conversation?: string;
+                /** @description An id; of another person's agent OWNER/ID. */
                 agent?: string;
             };
             header?: never;
@@ -2278,6 +3127,146 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    post_runs_id_functions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FunctionsOffer"];
+            };
+        };
+        responses: {
+            /** @description Ask for calls of the functions that a run was given */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FunctionCalls"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    post_runs_id_functions_answers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FunctionAnswer"];
+            };
+        };
+        responses: {
+            /** @description Answer such a call */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
