@@ -29,7 +29,7 @@ from ..models import (
     SharedAgent,
     ShareRequest,
 )
-from . import agents, approvals, conversation, events, health, runs, shares
+from . import agents, approvals, conversation, events, exchange, health, runs, shares
 from .base import AgentsHandler, UnknownPathHandler
 
 
@@ -83,6 +83,14 @@ ROUTES = (
     }),
     Route("api/agents/{id}/revisions/{number}/restore", agents.RestoreHandler, {
         "post": Operation("Make an old revision the newest again", Agent, body=agents.Restore, errors=(404, 409)),
+    }),
+    Route("api/agents/{id}/subagent", exchange.SubagentHandler, {
+        "get": Operation("An agent as Claude Code's subagent file", exchange.SubagentFile, query=agents.RevisionQuery,
+                         errors=(404,)),
+    }),
+    Route("api/subagents", exchange.SubagentsHandler, {
+        "post": Operation("The agent that a subagent file describes; none is made", AgentCreate,
+                          body=exchange.SubagentText),
     }),
     Route("api/agents/{id}/runs", runs.AgentRunsHandler, {
         "get": Operation("List an agent's runs, newest first", Page[Run], query=queries.AgentRunsQuery),

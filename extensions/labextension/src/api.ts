@@ -18,7 +18,8 @@ import type {
   Run,
   RunCreate,
   RunEvent,
-  RunStatus
+  RunStatus,
+  SubagentFile
 } from './types';
 
 export interface IRunsQuery {
@@ -73,6 +74,16 @@ export class AgentsApi {
     });
   }
 
+  /** The agent as Claude Code's subagent file. */
+  subagentFile(id: string): Promise<SubagentFile> {
+    return this.ask(`${agentPath(id)}/subagent`);
+  }
+
+  /** The agent that a subagent file describes; none is made. */
+  readSubagent(text: string): Promise<AgentCreate> {
+    return this.ask('api/subagents', { method: 'POST', body: { text } });
+  }
+
   startRun(agentId: string, run: RunCreate): Promise<Run> {
     return this.ask(`${agentPath(agentId)}/runs`, { method: 'POST', body: { trigger: 'browser', ...run } });
   }
@@ -109,6 +120,11 @@ export class AgentsApi {
 
   converse(message: ConversationMessage): Promise<ConversationAnswer> {
     return this.ask('api/conversation', { method: 'POST', body: message });
+  }
+
+  /** How a turn of a conversation stands; the newest one, when none is named. */
+  turn(conversationId: string, runId?: string): Promise<ConversationAnswer> {
+    return this.ask('api/conversation', { query: { conversationId, runId } });
   }
 
   /** Also when the workspace cannot work: `problems` say why. */

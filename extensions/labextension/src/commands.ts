@@ -17,8 +17,33 @@ export const CommandIDs = {
   createAgent: 'agents:create',
   /** agents/: edit an agent; `{agentId}`. */
   editAgent: 'agents:edit',
-  /** agents/: start a run; `{agentId?, prompt?, trigger?}`; asks for what is left out. Answers with the run. */
+  /** agents/: save the form that is before the person. */
+  saveAgent: 'agents:save',
+  /** agents/: speak with the assistant about agents; `{conversationId?}`. */
+  converse: 'agents:converse',
+  /** agents/: a copy of an agent; `{agentId}`. */
+  duplicateAgent: 'agents:duplicate',
+  /** agents/: say with whom an agent is shared; `{agentId}`. */
+  shareAgent: 'agents:share',
+  /** agents/: an agent's revisions, and what changed between them; `{agentId}`. */
+  showRevisions: 'agents:revisions',
+  /** agents/: save an agent as a file; `{agentId, format?: 'md' | 'json'}`. */
+  exportAgent: 'agents:export',
+  /** agents/: make agents of files. */
+  importAgents: 'agents:import',
+  /** agents/: delete an agent, which can be undone; `{agentId}`. */
+  deleteAgent: 'agents:delete',
+  /** agents/: an agent of one's own, of one that somebody shares; `{agentId, agentOwner}`. */
+  copyShared: 'agents:copy-shared',
+  /** agents/: start a run; `{agentId?, agentOwner?, prompt?, about?, trigger?}`; asks for what is left out; `about` is
+   * added to what the person says. Answers with the run. */
   startRun: 'agents:start-run',
+  /** agents/: start a run about what is selected in the file browser. */
+  runOnFiles: 'agents:run-on-files',
+  /** agents/: start a run about the selected cell. */
+  runOnCell: 'agents:run-on-cell',
+  /** agents/: start a run about the error of the selected cell. */
+  runOnError: 'agents:run-on-error',
 
   /** approvals/: show the inbox. */
   showApprovals: 'agents:show-approvals'

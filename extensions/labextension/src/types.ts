@@ -13,6 +13,9 @@ type Whole<T> = T extends (infer Item)[]
 
 export type Agent = Whole<Schemas['Agent']>;
 export type AgentCreate = Schemas['AgentCreate'];
+/** What a person writes down of an agent. */
+export type AgentSpec = Whole<Schemas['AgentSpec']>;
+export type PermissionMode = Schemas['PermissionMode'];
 /** The fields to change, with the revision that was seen. */
 export type AgentUpdate = { revision: number } & Partial<Schemas['AgentSpec']>;
 export type Comparison = Whole<Schemas['Comparison']>;
@@ -24,6 +27,7 @@ export type Delta = Whole<Schemas['Delta']>;
 export type Approval = Whole<Schemas['Approval']>;
 export type ApprovalDecision = Schemas['ApprovalDecision'];
 export type Health = Whole<Schemas['Health']>;
+export type SubagentFile = Schemas['SubagentFile'];
 export type ConversationMessage = Schemas['Message'];
 export type ConversationAnswer = Whole<Schemas['Answer']>;
 
