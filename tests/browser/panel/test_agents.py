@@ -1,0 +1,363 @@
+"""A person makes, changes, shares out and runs agents in the panel, by pointer and by keyboard alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, expect
+
+from jupyterhub_agents.testing.replies import say, use
+from tests.browser.panel.conftest import OpenLab, make_agent, run_command
+from tests.hub.people import Person, eventually
+
+POET = {"id": "poet", "name": "Poet", "instructions": "Write short poems.", "tools": []}
+SCRIPT = {
+    "I want a poet": [
+        say("I make **it** at once, as you wish.").paced(0.3) + use("mcp__agents__create_agent", POET),
+        say("Your *poet* is ready."),
+    ],
+    "say hello": say("Hello from the model."),
+    "what is in it": say("I have looked at it."),
+}
+NOTEBOOK = {
+    "cells": [
+        {
+            "cell_type": "code",
+            "execution_count": 1,
+            "id": "a1",
+            "metadata": {},
+            "outputs": [
+                {
+                    "output_type": "error",
+                    "ename": "ZeroDivisionError",
+                    "evalue": "division by zero",
+                    "traceback": ["\u001b[31mZeroDivisionError\u001b[0m: division by zero"],
+                }
+            ],
+            "source": "1 / 0",
+        }
+    ],
+    "metadata": {"language_info": {"name": "python"}},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+SERIOUS = {"serious", "critical"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(lab: Page, ada: Person) -> Iterator[None]:
+    yield
+    lab.evaluate("() => [...window.jupyterapp.shell.widgets('main')].forEach(one => one.dispose())")
+    for agent in ada.workspace.get("api/agents").json()["items"]:
+        ada.workspace.delete(f"api/agents/{agent['id']}?revision={agent['revision']}")
+    run_command(lab, "agents:refresh")
+
+
+def agents(page: Page) -> Locator:
+    return page.get_by_role("list", name="Agents", exact=True)
+
+
+def menu(page: Page, agent: str, item: str) -> None:
+    """Choose from what there is to do with an agent."""
+    page.get_by_role("button", name=f"More about {agent}").click()
+    page.get_by_role("menuitem", name=item, exact=True).click()
+
+
+def stored(person: Person, agent_id: str) -> dict[str, Any]:
+    answer = person.workspace.get(f"api/agents/{agent_id}")
+    assert answer.status_code == 200, answer.text
+    agent: dict[str, Any] = answer.json()
+    return agent
+
+
+def test_an_agent_is_made_by_a_form_that_says_what_is_wrong_beside_the_fields(ada: Person, lab: Page) -> None:
+    lab.get_by_role("button", name="New agent").click()
+    lab.get_by_role("menuitem", name="By a form…").click()
+    form = lab.get_by_role("form", name="New agent")
+    form.get_by_label("Turns").fill("0")
+    form.get_by_label("Folder").fill("../elsewhere")
+    form.get_by_label("Model").fill("not a model!")
+    form.get_by_role("button", name="Make agent").click()
+    name = form.get_by_role("textbox", name="Name", exact=True)
+    expect(name).to_be_focused()
+    expect(name).to_have_attribute("aria-invalid", "true")
+    expect(name).to_have_accessible_description(re.compile("This cannot be empty."))
+    expect(form.get_by_text("Give a number of at least 1.")).to_be_visible()
+    expect(form.get_by_text("This form is not taken.")).to_be_visible()
+
+    name.fill("Code reviewer")
+    form.get_by_label("Turns").fill("12")
+    form.get_by_label("Minutes").fill("1.5")
+    form.get_by_label("Model").fill("haiku")
+    form.get_by_label("Instructions").fill("Be kind.")
+    form.get_by_label("Only these").check()
+    form.get_by_label("Read", exact=True).check()
+    form.get_by_label("As rules, one a line").fill("Read\nBash(git diff:*)")
+    form.get_by_role("button", name="Add a server").click()
+    form.get_by_label("Server name").fill("clock")
+    form.get_by_label("Command", exact=True).fill("python3")
+    form.get_by_label("Arguments, one a line").fill("-m\nclock")
+    form.get_by_label("Environment, one a line").fill("ZONE=${TZ}")
+    form.get_by_role("button", name="Make agent").click()
+    # The server's own objection, which no limit in its document tells, stands beside its field too.
+    expect(form.get_by_label("Folder")).to_have_accessible_description(re.compile("is not a folder under the home"))
+    form.get_by_label("Folder").fill("reviews")
+    form.get_by_role("button", name="Make agent").click()
+    expect(lab.get_by_text("Saved as revision 1.")).to_be_visible()
+    expect(agents(lab).get_by_text("Code reviewer")).to_be_visible()
+    made = stored(ada, "code-reviewer")
+    assert (made["max_turns"], made["timeout_s"], made["directory"]) == (12, 90, "reviews")
+    assert (made["model"], made["tools"]) == ("haiku", ["Read", "Bash(git diff:*)"])
+    server = {"command": "python3", "args": ["-m", "clock"], "env": {"ZONE": "${TZ}"}}
+    assert made["mcp_servers"] == {"clock": server}
+
+
+def test_an_agent_is_made_by_saying_what_is_wanted(ada: Person, lab: Page) -> None:
+    run_command(lab, "agents:converse")
+    lab.get_by_role("textbox", name="What you want").fill("I want a poet")
+    lab.get_by_role("button", name="Send").click()
+    live = lab.locator(".jp-AgentsChat-live")
+    expect(live).to_contain_text("I make")
+    assert "wish" not in live.inner_text(), "it came as a whole"
+    made = lab.get_by_role("group", name="Agent Poet")
+    expect(made).to_be_visible()
+    expect(lab.get_by_role("log").locator("em", has_text="poet")).to_be_visible()
+    expect(agents(lab).get_by_text("Poet")).to_be_visible()
+    made.get_by_role("button", name="Open the agent").click()
+    expect(lab.get_by_role("form", name="Agent Poet").get_by_label("Instructions")).to_have_value("Write short poems.")
+
+
+def test_a_conversation_is_there_again_after_a_reload(open_lab: OpenLab, ada: Person) -> None:
+    page = open_lab()
+    run_command(page, "agents:converse")
+    page.get_by_role("textbox", name="What you want").fill("please say hello")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible()
+    eventually(lambda: "agents-chat" in saved_layout(ada), within=30, what="JupyterLab keeps its layout")
+    page.goto("/user/ada/lab")
+    expect(page.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("log").get_by_text("please say hello")).to_be_visible()
+    page.context.close()
+
+
+def saved_layout(person: Person) -> str:
+    """What JupyterLab keeps of its windows, as text."""
+    return json.dumps(person.workspace.get("lab/api/workspaces").json())
+
+
+def test_what_somebody_else_saved_meanwhile_is_shown_before_it_is_overwritten(ada: Person, lab: Page) -> None:
+    make_agent(ada, "Writer", instructions="Write.", description="first")
+    run_command(lab, "agents:edit", agentId="writer")
+    form = lab.get_by_role("form", name="Agent Writer")
+    form.get_by_label("Instructions").fill("Write well.")
+    theirs = {"revision": 1, "instructions": "Write fast.", "description": "theirs"}
+    assert ada.workspace.patch("api/agents/writer", json=theirs).status_code == 200
+    form.get_by_role("button", name="Save").click()
+    conflict = form.get_by_role("alert").filter(has_text="at revision 2 now")
+    expect(conflict).to_contain_text("Write fast.")
+    conflict.get_by_role("button", name="Save mine over it").click()
+    expect(lab.get_by_text("Saved as revision 3.")).to_be_visible()
+    now = stored(ada, "writer")
+    assert (now["instructions"], now["description"]) == ("Write well.", "theirs")
+
+    form.get_by_label("Instructions").fill("Write slowly.")
+    assert ada.workspace.patch("api/agents/writer", json={"revision": 3, "instructions": "Stop."}).status_code == 200
+    lab.keyboard.press("Control+s")
+    form.get_by_role("button", name="Drop mine, load theirs").click()
+    expect(form.get_by_label("Instructions")).to_have_value("Stop.")
+    assert stored(ada, "writer")["revision"] == 4
+
+
+def test_a_form_is_not_closed_over_what_was_not_saved(ada: Person, lab: Page) -> None:
+    make_agent(ada, "Writer")
+    run_command(lab, "agents:edit", agentId="writer")
+    form = lab.get_by_role("form", name="Agent Writer")
+    form.get_by_label("Description").fill("Half a thought")
+    lab.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
+    lab.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(form.get_by_label("Description")).to_have_value("Half a thought")
+    lab.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
+    lab.get_by_role("dialog").get_by_role("button", name="Close without saving").click()
+    expect(form).to_have_count(0)
+    assert stored(ada, "writer")["description"] == ""
+
+
+def test_an_old_revision_is_compared_and_restored(ada: Person, lab: Page) -> None:
+    make_agent(ada, "Writer", instructions="Write well.")
+    ada.workspace.patch("api/agents/writer", json={"revision": 1, "instructions": "Write badly."})
+    run_command(lab, "agents:refresh")
+    menu(lab, "Writer", "Revisions…")
+    changed = lab.get_by_role("region", name="What changed")
+    expect(changed.locator("[data-kind=added]")).to_contain_text("Write badly.")
+    expect(changed.locator("[data-kind=removed]")).to_contain_text("Write well.")
+    lab.get_by_role("navigation", name="Revisions").get_by_role("button", name="Revision 1").click()
+    lab.get_by_role("button", name="Restore revision 1").click()
+    expect(lab.get_by_role("heading", name="Writer, revision 3")).to_be_visible()
+    now = stored(ada, "writer")
+    assert (now["revision"], now["instructions"]) == (3, "Write well.")
+
+
+def test_a_deleted_agent_is_had_back_by_undo(ada: Person, lab: Page) -> None:
+    make_agent(ada, "Precious", instructions="Keep me.", max_turns=7)
+    run_command(lab, "agents:refresh")
+    menu(lab, "Precious", "Delete")
+    expect(agents(lab).get_by_text("Precious")).to_have_count(0)
+    assert ada.workspace.get("api/agents/precious").status_code == 404
+    lab.get_by_role("button", name="Undo").click()
+    expect(agents(lab).get_by_text("Precious")).to_be_visible()
+    now = stored(ada, "precious")
+    assert (now["instructions"], now["max_turns"]) == ("Keep me.", 7)
+
+
+def test_an_agent_is_found_duplicated_exported_and_imported(ada: Person, lab: Page, tmp_path: Path) -> None:
+    make_agent(ada, "Reviewer", description="reads Python", instructions="Be kind.", front_matter={"color": "blue"})
+    make_agent(ada, "Writer")
+    run_command(lab, "agents:refresh")
+    lab.get_by_role("searchbox", name="Search agents").fill("python read")
+    expect(agents(lab).get_by_role("listitem")).to_have_count(1)
+    menu(lab, "Reviewer", "Duplicate")
+    expect(lab.get_by_role("form", name="Agent Reviewer (copy)")).to_be_visible()
+    lab.get_by_role("searchbox", name="Search agents").fill("")
+    assert stored(ada, "reviewer-copy")["front_matter"] == {"color": "blue"}
+
+    files = []
+    for kind in ("Export as Subagent File", "Export as JSON"):
+        with lab.expect_download() as download:
+            menu(lab, "Reviewer", kind)
+        files.append(tmp_path / download.value.suggested_filename)
+        download.value.save_as(files[-1])
+    assert [file.name for file in files] == ["reviewer.md", "reviewer.json"]
+    assert "color: blue" in files[0].read_text()
+    wrong = tmp_path / "wrong.md"
+    wrong.write_text("no front matter")
+    lab.get_by_role("button", name="New agent").click()
+    with lab.expect_file_chooser() as chooser:
+        lab.get_by_role("menuitem", name="From files…").click()
+    chooser.value.set_files([*files, wrong])
+    expect(agents(lab).get_by_role("button", name="Edit Reviewer", exact=True)).to_have_count(3)
+    expect(lab.get_by_text("wrong.md: line 1:").first).to_be_visible()
+    for copy in ("reviewer-2", "reviewer-3"):
+        assert {**stored(ada, copy), **SAME} == {**stored(ada, "reviewer"), **SAME}
+    lab.get_by_role("button", name="Hide notification").first.click()
+
+
+SAME = dict.fromkeys(("id", "created_at", "updated_at"))
+"""What differs between two agents that say the same."""
+
+
+def test_an_agent_runs_on_the_file_that_is_selected(ada: Person, lab: Page) -> None:
+    make_agent(ada, "Reader")
+    (ada.home / "figures.csv").write_text("1,2\n")
+    run_command(lab, "filebrowser:activate")
+    run_command(lab, "filebrowser:refresh")
+    try:
+        lab.locator(".jp-DirListing-item", has_text="figures.csv").click(button="right")
+        lab.get_by_role("menuitem", name="Run Agent on Selection…").click()
+        dialog = lab.get_by_role("dialog")
+        dialog.get_by_role("textbox").fill("what is in it?")
+        lab.keyboard.press("Control+Enter")
+        expect(lab.get_by_role("log").get_by_text("I have looked at it.")).to_be_visible()
+        (run,) = ada.workspace.get("api/runs?agent=reader").json()["items"]
+        told = run["prompt"].split("\n")
+        assert told[0] == "what is in it?" and told[-1].startswith("- "), run["prompt"]
+        path = Path(told[-1].removeprefix("- ").replace("~", str(ada.home), 1))
+        assert path.resolve() == (ada.home / "figures.csv").resolve()
+    finally:
+        run_command(lab, "agents:show-panel")
+
+
+def test_an_agent_runs_on_a_cell_and_on_its_error(ada: Person, lab: Page) -> None:
+    make_agent(ada, "Helper")
+    (ada.home / "broken.ipynb").write_text(json.dumps(NOTEBOOK))
+    run_command(lab, "docmanager:open", path="broken.ipynb", kernelPreference={"shouldStart": False})
+    cell = lab.locator(".jp-Notebook .jp-CodeCell").first
+    cell.locator(".jp-InputArea-editor").click(button="right")
+    lab.get_by_role("menuitem", name="Run Agent on Error…").click()
+    lab.get_by_role("dialog").get_by_role("textbox").fill("what is in it?")
+    lab.get_by_role("dialog").get_by_role("button", name="Run", exact=True).click()
+    expect(lab.get_by_role("log").get_by_text("I have looked at it.")).to_be_visible()
+    (run,) = ada.workspace.get("api/runs?agent=helper").json()["items"]
+    assert "broken.ipynb" in run["prompt"]
+    assert "1 / 0" in run["prompt"] and "ZeroDivisionError: division by zero" in run["prompt"]
+    assert "\u001b" not in run["prompt"]
+
+
+def test_the_launcher_has_what_ran_last(ada: Person, lab: Page) -> None:
+    make_agent(ada, "Greeter")
+    ada.workspace.post("api/agents/greeter/runs", json={"prompt": "say hello"})
+    run_command(lab, "agents:refresh")
+    run_command(lab, "launcher:create")
+    section = lab.locator(".jp-Launcher-section", has_text="Agents")
+    expect(section.get_by_text("Greeter")).to_be_visible()
+    section.get_by_text("New agent").click()
+    expect(lab.get_by_role("form", name="New agent")).to_be_visible()
+
+
+def test_an_agent_is_made_and_run_by_keyboard_alone(ada: Person, lab: Page) -> None:
+    lab.keyboard.press("Control+Shift+y")
+    lab.keyboard.press("Alt+y")
+    lab.keyboard.press("n")
+    form = lab.get_by_role("form", name="New agent")
+    expect(form.get_by_role("textbox", name="Name", exact=True)).to_be_focused()
+    lab.keyboard.type("Typist")
+    lab.keyboard.press("Tab")
+    lab.keyboard.press("Tab")
+    lab.keyboard.type("made by keys")
+    lab.keyboard.press("Control+s")
+    expect(lab.get_by_text("Saved as revision 1.")).to_be_visible()
+    assert stored(ada, "typist")["description"] == "made by keys"
+    lab.keyboard.press("Control+Shift+y")
+    run = agents(lab).get_by_role("button", name="Run Typist")
+    for _ in range(12):
+        if run.evaluate("one => one === document.activeElement"):
+            break
+        lab.keyboard.press("Tab")
+    expect(run).to_be_focused()
+    lab.keyboard.press("Enter")
+    expect(lab.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
+    lab.keyboard.type("say hello")
+    lab.keyboard.press("Control+Enter")
+    expect(lab.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_nothing_serious_is_in_the_way_of_people_with_disabilities(ada: Person, open_lab: OpenLab, theme: str) -> None:
+    make_agent(ada, "Writer", description="Writes things", instructions="Write.", tools=["Read"])
+    ada.workspace.patch("api/agents/writer", json={"revision": 1, "mcp_servers": {"clock": {"command": "x"}}})
+    ada.workspace.post("api/agents/writer/runs", json={"prompt": "say hello"})
+    page = open_lab(bypass_csp=True)  # axe is put into the page
+    run_command(page, "apputils:change-theme", theme=theme)
+    expect(page.locator(f"body[data-jp-theme-name='{theme}']")).to_be_attached()
+    run_command(page, "agents:edit", agentId="writer")
+    form = page.get_by_role("form", name="Agent Writer")
+    form.get_by_label("Turns").fill("0")
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_text("Give a number of at least 1.")).to_be_visible()
+    no_faults(page, ".jp-AgentsForm")
+    no_faults(page, ".jp-AgentsList")
+    page.get_by_role("button", name="Run Writer").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    no_faults(page, ".jp-AgentsTask")
+    page.keyboard.press("Escape")
+    run_command(page, "agents:revisions", agentId="writer")
+    expect(page.get_by_role("region", name="What changed")).to_be_visible()
+    no_faults(page, ".jp-AgentsRevisions")
+    run_command(page, "agents:converse")
+    page.get_by_role("textbox", name="What you want").fill("please say hello")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible()
+    no_faults(page, ".jp-AgentsChat")
+    page.context.close()
+
+
+def no_faults(page: Page, place: str) -> None:
+    answer = Axe().run(page, context=place).response
+    assert "color-contrast" in {one["id"] for one in answer["passes"]}
+    found = [one for one in answer["violations"] if one["impact"] in SERIOUS]
+    assert not found, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
