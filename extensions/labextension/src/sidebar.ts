@@ -50,6 +50,13 @@ export class AgentsSidebar extends SidePanel implements IAgentsSidebar {
     const at = this._ranks.filter(other => other <= rank).length;
     this._ranks.splice(at, 0, rank);
     this.insertWidget(at, section);
+    const { content } = this;
+    if (content instanceof AccordionPanel) {
+      // Lumino puts a new node last, whatever its place; keyboards and screen readers go by the order of the nodes.
+      content.widgets.forEach((widget, number) => {
+        content.node.append(...[content.titles[number], widget.node].filter(node => node !== undefined));
+      });
+    }
   }
 
   reveal(section: Widget): void {
@@ -66,6 +73,12 @@ export class AgentsSidebar extends SidePanel implements IAgentsSidebar {
   setBadge(count: number, label: string): void {
     this.title.dataset = count > 0 ? { 'agents-badge': count > 99 ? '99+' : String(count) } : {};
     this.title.caption = count > 0 ? `${this.trans.__('Agents')}: ${label}` : this.trans.__('Agents');
+  }
+
+  protected override onActivateRequest(): void {
+    if (this.content instanceof AccordionPanel) {
+      this.content.widgets[0]?.activate();
+    }
   }
 
   private _onOnline(_: IAgentsModel, online: boolean): void {

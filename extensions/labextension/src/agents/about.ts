@@ -1,6 +1,6 @@
 /** What an agent is told of what a person has selected: files, or a cell of a notebook and its error. */
 
-import { PageConfig, PathExt } from '@jupyterlab/coreutils';
+import { PageConfig } from '@jupyterlab/coreutils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 // eslint-disable-next-line no-control-regex -- the colours of a terminal begin with the control character ESC
@@ -23,7 +23,9 @@ export interface ICell {
 export function pathOf(path: string): string {
   // A drive's name, such as of real-time collaboration, is the browser's own.
   const local = path.replace(/^[A-Za-z][\w-]*:/, '');
-  return PathExt.join(PageConfig.getOption('serverRoot') || '~', local);
+  // Not PathExt: its paths have no slash at the start.
+  const root = (PageConfig.getOption('serverRoot') || '~').replace(/\/+$/, '');
+  return `${root}/${local.replace(/^\/+/, '')}`;
 }
 
 export function aboutFiles(paths: readonly string[], trans: TranslationBundle): string {
