@@ -27,6 +27,12 @@ export type Delta = Whole<Schemas['Delta']>;
 export type Approval = Whole<Schemas['Approval']>;
 export type ApprovalDecision = Schemas['ApprovalDecision'];
 export type Health = Whole<Schemas['Health']>;
+/** That an agent is shared with somebody; `notice` is only of one that was just made. */
+export type Share = Whole<Schemas['Share']> & { notice?: string | null };
+export type ShareAccess = Schemas['ShareAccess'];
+export type ShareKind = Schemas['ShareKind'];
+/** An agent that somebody shares with the person. */
+export type SharedAgent = Whole<Schemas['SharedAgent']>;
 export type SubagentFile = Schemas['SubagentFile'];
 export type ConversationMessage = Schemas['Message'];
 export type ConversationAnswer = Whole<Schemas['Answer']>;

@@ -4,9 +4,9 @@ import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IAgentsModel } from '../tokens';
-import type { Agent } from '../types';
+import type { Agent, Share } from '../types';
 import { specOf } from './draft';
-import type { IShare, Sharing } from './sharing';
+import type { Sharing } from './sharing';
 
 /** Delete an agent, and offer for so many seconds to undo it. Rejects when it cannot be deleted. */
 export async function deleteAgent(
@@ -17,7 +17,7 @@ export async function deleteAgent(
   trans: TranslationBundle,
   report: (error: unknown) => Promise<void>
 ): Promise<void> {
-  const shares: readonly IShare[] = sharing.available ? await sharing.shares(agent.id).catch(() => []) : [];
+  const shares: readonly Share[] = sharing.available ? await sharing.shares(agent.id).catch(() => []) : [];
   await model.api.deleteAgent(agent.id, agent.revision);
   await model.agents.refresh();
   const restore = async (): Promise<void> => {

@@ -6,8 +6,8 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 import { useEffect, useState } from 'react';
 
-import type { Agent } from '../types';
-import type { Access, IShare, ShareKind, Sharing } from './sharing';
+import type { Agent, Share, ShareAccess, ShareKind } from '../types';
+import type { Sharing } from './sharing';
 
 /** A dialog with a form in it: Enter is the form's, and Ctrl+Enter or ⌘+Enter is the main button. */
 class FormDialog<T> extends Dialog<T> {
@@ -158,17 +158,17 @@ export async function showSharing(sharing: Sharing, agent: Agent, trans: Transla
 
 function Shares(props: { sharing: Sharing; agent: Agent; trans: TranslationBundle }): ReactElement {
   const { sharing, agent, trans } = props;
-  const [shares, setShares] = useState<readonly IShare[] | null>(null);
+  const [shares, setShares] = useState<readonly Share[] | null>(null);
   const [said, setSaid] = useState('');
   const [kind, setKind] = useState<ShareKind>('person');
   const [name, setName] = useState('');
-  const [access, setAccess] = useState<Access>('use');
+  const [access, setAccess] = useState<ShareAccess>('use');
 
   const load = (): Promise<void> =>
     sharing.shares(agent.id).then(setShares, (error: unknown) => {
       setSaid(String(error instanceof Error ? error.message : error));
     });
-  const change = async (what: Promise<IShare | undefined>): Promise<void> => {
+  const change = async (what: Promise<Share | undefined>): Promise<void> => {
     setSaid('');
     try {
       const made = await what;
@@ -185,7 +185,7 @@ function Shares(props: { sharing: Sharing; agent: Agent; trans: TranslationBundl
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, []);
 
-  const may: Record<Access, string> = {
+  const may: Record<ShareAccess, string> = {
     use: trans.__('may run it'),
     copy: trans.__('may run and copy it')
   };
@@ -225,7 +225,7 @@ function Shares(props: { sharing: Sharing; agent: Agent; trans: TranslationBundl
           aria-label={trans.__('What they may do')}
           value={access}
           onChange={event => {
-            setAccess(event.target.value as Access);
+            setAccess(event.target.value as ShareAccess);
           }}
         >
           <option value="use">{may.use}</option>

@@ -13,7 +13,7 @@ export function found(agents: readonly Agent[], search: string): Agent[] {
 
 /** The newest run of an agent; `runs` are newest first. An agent of somebody else's with the same id is another. */
 export function lastRun(runs: readonly Run[], agentId: string): Run | undefined {
-  return runs.find(run => run.agent_id === agentId && !('agent_owner' in run && run.agent_owner));
+  return runs.find(run => run.agent_id === agentId && !run.agent_owner);
 }
 
 /** The agents that ran last, newest first, at most `most`. */

@@ -12,9 +12,9 @@ import { useWatched } from '../react';
 import { Section } from '../section';
 import { statusWord } from '../status/words';
 import type { IAgentsModel } from '../tokens';
-import type { Agent } from '../types';
+import type { Agent, SharedAgent } from '../types';
 import { found, lastRun } from './list';
-import type { ISharedAgent, Sharing } from './sharing';
+import type { Sharing } from './sharing';
 
 interface IProps {
   model: IAgentsModel;
@@ -210,7 +210,7 @@ function OwnAgent(props: IProps & { agent: Agent }): ReactElement {
   );
 }
 
-function OthersAgent(props: IProps & { shared: ISharedAgent }): ReactElement {
+function OthersAgent(props: IProps & { shared: SharedAgent }): ReactElement {
   const { shared, commands, trans } = props;
   const { agent } = shared;
   const args = { agentId: agent.id, agentOwner: agent.owner };

@@ -3,29 +3,7 @@
 import { Watched } from '../model';
 import { RequestError } from '../request';
 import type { IAgentsModel, IWatched } from '../tokens';
-import type { Agent, IPage, Run, RunCreate } from '../types';
-
-/** `use`: run it; `copy`: also make an agent of one's own of it. */
-export type Access = 'use' | 'copy';
-export type ShareKind = 'person' | 'group';
-
-/** That an agent is shared with somebody. */
-export interface IShare {
-  owner: string;
-  agent_id: string;
-  kind: ShareKind;
-  name: string;
-  access: Access;
-  created_at: string;
-  /** What its owner should know of it, such as of secrets; only of a share that was just made. */
-  notice?: string | null;
-}
-
-/** An agent that somebody shares with the person. */
-export interface ISharedAgent {
-  agent: Agent;
-  access: Access;
-}
+import type { Agent, IPage, Run, RunCreate, Share, ShareAccess, SharedAgent, ShareKind } from '../types';
 
 const INTERVAL = 30_000;
 
@@ -36,7 +14,7 @@ export class Sharing {
   }
 
   /** What others share with the person. */
-  readonly shared: IWatched<readonly ISharedAgent[]>;
+  readonly shared: IWatched<readonly SharedAgent[]>;
 
   /** Whether this server shares at all; false until it has said so. */
   get available(): boolean {
@@ -47,11 +25,11 @@ export class Sharing {
     this._shared.dispose();
   }
 
-  async shares(agentId: string): Promise<IShare[]> {
-    return (await this.model.api.ask<IPage<IShare>>(sharesPath(agentId))).items;
+  async shares(agentId: string): Promise<Share[]> {
+    return (await this.model.api.ask<IPage<Share>>(sharesPath(agentId))).items;
   }
 
-  share(agentId: string, kind: ShareKind, name: string, access: Access): Promise<IShare> {
+  share(agentId: string, kind: ShareKind, name: string, access: ShareAccess): Promise<Share> {
     const path = `${sharesPath(agentId)}/${kind}/${encodeURIComponent(name)}`;
     return this.model.api.ask(path, { method: 'PUT', body: { access } });
   }
@@ -73,9 +51,9 @@ export class Sharing {
     return this.model.api.ask(`${sharedPath(owner, agentId)}/copy`, { method: 'POST', body: {} });
   }
 
-  private async _fetch(): Promise<readonly ISharedAgent[]> {
+  private async _fetch(): Promise<readonly SharedAgent[]> {
     try {
-      const page = await this.model.api.ask<IPage<ISharedAgent>>('api/shared', { query: { limit: 1_000 } });
+      const page = await this.model.api.ask<IPage<SharedAgent>>('api/shared', { query: { limit: 1_000 } });
       this._available = true;
       return page.items;
     } catch (error) {
@@ -87,7 +65,7 @@ export class Sharing {
     }
   }
 
-  private readonly _shared: Watched<readonly ISharedAgent[]>;
+  private readonly _shared: Watched<readonly SharedAgent[]>;
   private _available = false;
 }
 
