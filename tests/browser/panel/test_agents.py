@@ -304,7 +304,7 @@ def test_the_launcher_has_what_ran_last(ada: Person, lab: Page) -> None:
     ada.workspace.post("api/agents/greeter/runs", json={"prompt": "say hello"})
     run_command(lab, "agents:refresh")
     run_command(lab, "launcher:create")
-    section = lab.locator(".jp-Launcher-section", has_text="Agents")
+    section = lab.locator(".jp-Launcher:visible .jp-Launcher-section", has_text="Agents")
     expect(section.locator(".jp-LauncherCard", has_text="Greeter")).to_be_visible()
     section.locator(".jp-LauncherCard", has_text="New agent").click()
     expect(lab.get_by_role("form", name="New agent")).to_be_visible()

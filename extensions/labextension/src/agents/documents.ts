@@ -64,17 +64,16 @@ export class Documents {
   }
 
   restore(restorer: ILayoutRestorer): void {
+    // By ids of their own: a layout is not saved anew when what it holds gets an agent or a conversation.
     void restorer.restore(this.forms, {
       command: CommandIDs.editAgent,
-      args: ({ content }) => ({ agentId: content.editor.base?.id ?? '' }),
-      name: widget => widget.content.editor.base?.id ?? '',
-      // What was never saved is not there after a reload, and the page has said so before it.
-      when: this.model.agents.refresh()
+      args: ({ id, content }) => ({ agentId: content.editor.base?.id ?? '', key: id }),
+      name: widget => widget.id
     });
     void restorer.restore(this.chats, {
       command: CommandIDs.converse,
-      args: ({ content }) => ({ conversationId: content.chat.id ?? '' }),
-      name: widget => widget.content.chat.id ?? ''
+      args: ({ id, content }) => ({ conversationId: content.chat.id ?? '', key: id }),
+      name: widget => widget.id
     });
     void restorer.restore(this.revisions, {
       command: CommandIDs.showRevisions,
@@ -83,8 +82,8 @@ export class Documents {
     });
   }
 
-  /** The form of an agent, or an empty one. */
-  async edit(agent: Agent | null): Promise<Widget> {
+  /** The form of an agent, or an empty one; `key` is the document's id when it was open before. */
+  async edit(agent: Agent | null, key: string | null = null): Promise<Widget> {
     const { trans } = this;
     let widget = agent && this.forms.find(one => one.content.editor.base?.id === agent.id);
     if (!widget) {
@@ -92,7 +91,7 @@ export class Documents {
       const form: AgentForm = new AgentForm(editor, trans, () => this.save(form));
       form.id = `jp-agents-fields-${UUID.uuid4()}`;
       const document = (widget = new FormDocument(form, trans));
-      this._dress(document, `jp-agents-form-${UUID.uuid4()}`);
+      this._dress(document, key ?? `jp-agents-form-${UUID.uuid4()}`);
       this._fillToolbar(document, editor, form);
       this._watch(document, editor);
       await this.forms.add(widget);
@@ -100,14 +99,15 @@ export class Documents {
     return this._show(widget);
   }
 
-  async converse(conversationId: string | null): Promise<Widget> {
+  async converse(conversationId: string | null, key: string | null = null): Promise<Widget> {
     let widget = conversationId ? this.chats.find(one => one.content.chat.id === conversationId) : undefined;
     if (!widget) {
       const chat = new Chat(this.model, conversationId);
       widget = new MainAreaWidget({
         content: new Conversation(chat, this.rendermime, this.app.commands, this.trans)
       });
-      this._dress(widget, `jp-agents-chat-${UUID.uuid4()}`);
+      this._dress(widget, key ?? `jp-agents-chat-${UUID.uuid4()}`);
+      widget.toolbar.hide();
       widget.title.label = this.trans.__('Agent conversation');
       const document = widget;
       let known = chat.id;
@@ -127,6 +127,7 @@ export class Documents {
     if (!widget) {
       widget = new MainAreaWidget({ content: new Revisions(this.model, agentId, this.trans) });
       this._dress(widget, `jp-agents-revisions-${agentId}`);
+      widget.toolbar.hide();
       widget.title.icon = historyIcon;
       widget.title.label = this.trans.__('Revisions of %1', agentId);
       await this.revisions.add(widget);

@@ -103,15 +103,19 @@ export const agentsPlugin: JupyterFrontEndPlugin<void> = {
             : trans.__('Speak About Agents…'),
       caption: trans.__('Say what agent you want, and have it made'),
       icon: args => (args['isLauncher'] ? agentsIcon : undefined),
-      execute: args => documents.converse(textOf(args['conversationId']))
+      execute: args => documents.converse(textOf(args['conversationId']), textOf(args['key']))
     });
     commands.addCommand(CommandIDs.editAgent, {
       label: args => (args['isMenu'] ? trans.__('Edit') : trans.__('Edit Agent…')),
       execute: args =>
         attempt(async () => {
-          const agentId = textOf(args['agentId']) ?? (await askForAgent());
+          const key = textOf(args['key']);
+          const agentId = textOf(args['agentId']) ?? (key ? null : await askForAgent());
+          if (key && !agentId) {
+            return documents.edit(null, key);
+          }
           // In the list it may be older than what is stored.
-          return agentId && documents.edit(await api.agent(agentId));
+          return agentId && documents.edit(await api.agent(agentId), key);
         })
     });
     commands.addCommand(CommandIDs.saveAgent, {

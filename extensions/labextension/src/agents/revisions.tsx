@@ -33,8 +33,10 @@ export class Revisions extends ReactWidget {
 
 function View(props: { model: IAgentsModel; agentId: string; trans: TranslationBundle }): ReactElement {
   const { model, agentId, trans } = props;
-  const newest = useWatched(model.agents)?.find(agent => agent.id === agentId)?.revision ?? 0;
+  const seen = useWatched(model.agents)?.find(agent => agent.id === agentId)?.revision ?? 0;
   const [items, setItems] = useState<readonly Agent[]>([]);
+  // The list of all agents may be some seconds older.
+  const newest = Math.max(seen, items[0]?.revision ?? 0);
   const [next, setNext] = useState<string | null>(null);
   const [chosen, setChosen] = useState<number | null>(null);
   const [against, setAgainst] = useState<'before' | 'newest'>('before');
@@ -57,7 +59,7 @@ function View(props: { model: IAgentsModel; agentId: string; trans: TranslationB
     return () => {
       current = false;
     };
-  }, [model, agentId, newest]);
+  }, [model, agentId, seen]);
 
   useEffect(() => {
     if (chosen === null) {
