@@ -13,8 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from jupyterhub_agents.testing.replies import say, use
-from tests.browser.panel.conftest import OpenLab, make_agent, run_command
-from tests.hub.people import Person, eventually
+from tests.browser.panel.conftest import OpenLab, make_agent, run_command, show_panel
+from tests.hub.people import Person, RunningHub, eventually
 
 POET = {"id": "poet", "name": "Poet", "instructions": "Write short poems.", "tools": []}
 SCRIPT = {
@@ -297,6 +297,38 @@ def test_an_agent_runs_on_a_cell_and_on_its_error(ada: Person, lab: Page) -> Non
     assert "broken.ipynb" in run["prompt"]
     assert "1 / 0" in run["prompt"] and "ZeroDivisionError: division by zero" in run["prompt"]
     assert "\u001b" not in run["prompt"]
+
+
+def test_agents_are_shared_and_what_is_shared_is_run_and_copied(hub: RunningHub, ada: Person, lab: Page) -> None:
+    bob = hub.person("bob").spawn()
+    make_agent(ada, "Gift")
+    make_agent(bob, "Loan", instructions="Say it.")
+    access = bob.workspace.put("api/agents/loan/shares/person/ada", json={"access": "copy"})
+    assert access.status_code == 200, access.text
+    lab.reload()
+    show_panel(lab)
+    shared = lab.get_by_role("list", name="Shared with me")
+    expect(shared.get_by_text("from bob")).to_be_visible()
+    menu(lab, "Gift", "Share…")
+    dialog = lab.get_by_role("dialog")
+    dialog.get_by_role("textbox", name="Their name on the hub").fill("nobody-of-this-name")
+    lab.keyboard.press("Enter")
+    expect(dialog.get_by_role("status")).to_contain_text("nobody-of-this-name")
+    dialog.get_by_role("textbox", name="Their name on the hub").fill("bob")
+    lab.keyboard.press("Enter")
+    expect(dialog.get_by_role("list", name="Shared with").get_by_text("bob")).to_be_visible()
+    assert [one["agent"]["id"] for one in bob.workspace.get("api/shared").json()["items"]] == ["gift"]
+    dialog.get_by_role("button", name="Share no more with bob").press("Enter")
+    expect(dialog.get_by_text("It is shared with nobody.")).to_be_visible()
+    dialog.get_by_role("button", name="Done").click()
+
+    shared.get_by_role("button", name="Run Loan of bob").click()
+    lab.get_by_role("dialog").get_by_role("textbox").fill("say hello")
+    lab.keyboard.press("Control+Enter")
+    expect(lab.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible()
+    shared.get_by_role("button", name="Copy Loan of bob").click()
+    expect(lab.get_by_role("form", name="Agent Loan")).to_be_visible()
+    assert stored(ada, "loan")["instructions"] == "Say it."
 
 
 def test_the_launcher_has_what_ran_last(ada: Person, lab: Page) -> None:
