@@ -372,6 +372,18 @@ class RunManager(LoggingConfigurable):
             prompt = (RESUME_PROMPT if not words else "") if answered else run.prompt
         return Turn("\n\n".join(part for part in (prompt, words) if part), resumable)
 
+    async def session_of(self, run_id: str) -> tuple[str, Path]:
+        """The id of a run's Claude session and the folder it belongs to, for another `claude` to go on with: its
+        transcript is in the home then. Raises NotFound, and Conflict while a run is at work in it or it has none."""
+        run = await self.store.get_run(self.owner, run_id)
+        if any(live.feed.run.session_id == run.session_id for live in self._live.values()) or not run.status.is_final:
+            raise Conflict("The session is at work. Stop the run, or wait until it has ended, and open it then.")
+        agent = await self.store.get_agent(self.owner, run.agent_id, run.agent_revision)
+        await self._restore_session(run, agent)
+        if not await asyncio.to_thread(has_session, self._config_folder, run.session_id):
+            raise Conflict(f"The run {run.id} ended before it came to a Claude session. Start another run.")
+        return run.session_id, self._inside_home(await self._directory_of(run, agent))
+
     async def _restore_session(self, run: Run, agent: Agent) -> None:
         directory = self._inside_home(await self._directory_of(run, agent))
         await restore(

@@ -139,6 +139,10 @@ class AgentsApp(ExtensionApp):
             manager.environment = {"AGENTS_DOOR": str(pointer(state)), **manager.environment}
             return manager
 
+        # The panel opens files by it: JupyterLab's own `serverRoot` names the home by "~".
+        page = self.serverapp.web_app.settings.setdefault("page_config_data", {})
+        page["agentsFilesRoot"] = str(Path(self.serverapp.root_dir).resolve())
+
         self._watching: asyncio.Task[None] | None = None
         self._getting_key: asyncio.Task[None] | None = None
         self._opening_door: asyncio.Task[None] | None = None

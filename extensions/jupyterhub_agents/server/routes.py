@@ -130,6 +130,9 @@ ROUTES = (
     Route("api/runs/{id}/resume", runs.ResumeHandler, {
         "post": Operation("Go on with a run that stopped before its end", Run, 202, RunResume, errors=(404, 409, 429)),
     }),
+    Route("api/runs/{id}/terminal", runs.TerminalHandler, {
+        "post": Operation("Have the terminal ready for a run's session", runs.TerminalPage, errors=(404, 409)),
+    }),
     Route("api/runs/{id}/events", events.EventsHandler, {
         "get": Operation("Read or follow a run's events", queries.EventsPage, query=queries.EventsQuery, errors=(404,),
                          media=("application/json", "text/event-stream")),

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from pydantic import Field
+
 from ..models import (
     FunctionAnswer,
     FunctionCalls,
     FunctionsOffer,
+    Model,
     RunCreate,
     RunResume,
     split_reference,
 )
 from ..queries import AgentRunsQuery, RunsQuery
 from .base import AgentsHandler, Empty, authorized, web
+from .terminal.entry import terminal
 
 
 class RunsListHandler(AgentsHandler):
@@ -68,6 +72,19 @@ class CancelHandler(AgentsHandler):
     async def post(self, run_id: str) -> None:
         self.body(Empty)
         self.reply(await (await self.manager()).cancel(run_id), 202)
+
+
+class TerminalPage(Model):
+    path: str = Field(description="The terminal's page for this session, below the workspace's base URL.")
+
+
+class TerminalHandler(AgentsHandler):
+    @web.authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        self.body(Empty)
+        session_id, folder = await (await self.manager()).session_of(run_id)
+        self.reply(TerminalPage(path=await asyncio.to_thread(terminal().offer, session_id, folder)))
 
 
 class ResumeHandler(AgentsHandler):

@@ -104,6 +104,11 @@ export class AgentsApi {
     return this.ask(`${runPath(id)}/resume`, { method: 'POST', body: prompt ? { prompt } : {} });
   }
 
+  /** Have the terminal ready for a run's session; answers with its path below the base URL. */
+  openTerminal(id: string): Promise<{ path: string }> {
+    return this.ask(`${runPath(id)}/terminal`, { method: 'POST', body: {} });
+  }
+
   events(id: string, query: { after?: number; limit?: number } = {}): Promise<IEventsPage> {
     return this.ask(eventsPath(id), { query });
   }

@@ -12,6 +12,10 @@ export const CommandIDs = {
   cancelRun: 'agents:cancel-run',
   /** run/: go on with a run that stopped; `{runId, prompt?}`. */
   resumeRun: 'agents:resume-run',
+  /** run/: go on with a run's session in the terminal; `{runId}`, or the current document's. */
+  openTerminal: 'agents:open-run-terminal',
+  /** run/: copy a run as Markdown: the current document's. */
+  copyRun: 'agents:copy-run',
 
   /** agents/: make an agent by form. */
   createAgent: 'agents:create',

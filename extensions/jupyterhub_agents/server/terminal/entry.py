@@ -84,6 +84,13 @@ class Terminal:
         changes = cli_environment(self.credentials, cli=Path(sys.executable), grace_s=STOP_GRACE_S)
         return {name: literal(value) for name, value in changes.items()}
 
+    def offer(self, session_id: str, folder: Path) -> str:
+        """Let the page resume a Claude session of `folder`. The page's path, below the base URL. Blocks."""
+        sessions = self.folder / "sessions"
+        sessions.mkdir(mode=0o700, exist_ok=True)
+        (sessions / session_id).write_text(str(folder))
+        return f"{NAME}/?arg={session_id}"
+
     async def last_input(self) -> datetime | None:
         """When a person last typed in the terminal; None when nobody has."""
         return await self._last_input.ask()

@@ -92,7 +92,7 @@ def keep_private(path: Path) -> None:
 
 def become_ttyd(program: Path, folder: Path) -> NoReturn:
     keep_private(folder / "ttyd.sock")
-    arguments = ["-i", str(folder / "ttyd.sock"), "--writable", "--ping-interval", str(PING_S)]
+    arguments = ["-i", str(folder / "ttyd.sock"), "--writable", "--url-arg", "--ping-interval", str(PING_S)]
     arguments += ["--debug", "3"]  # libwebsockets' errors and warnings; its notices would fill the server's log
     arguments += ["--cwd", str(Path.home())]
     for name, value in CLIENT_OPTIONS.items():

@@ -3,7 +3,7 @@
 if [ -n "$AGENTS_TERMINAL_NOTICE" ]; then
     printf '%s\n' "$AGENTS_TERMINAL_NOTICE"
     # Claude Code's own first choice, auto mode, has calls checked by a service that no demo model offers.
-    set -- --permission-mode default
+    set -- --permission-mode default "$@"
 fi
 if command -v claude >/dev/null; then
     claude "$@"

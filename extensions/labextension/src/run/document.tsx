@@ -1,116 +1,130 @@
-/** A run as it is seen: plain for now, words as they come and events by name. */
+/** A run as a document: what was asked, what the agent says and does, and what can be said to it. */
 
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
+import type { ISignal } from '@lumino/signaling';
+import { Signal } from '@lumino/signaling';
 import type { ReactElement } from 'react';
+import { useSyncExternalStore } from 'react';
 
-import type { FeedItem, RunFeed } from '../events';
-import { statusWord } from '../status/words';
 import type { IAgentsModel } from '../tokens';
-import type { Run, RunEvent } from '../types';
+import { Composer } from './composer';
+import { Header } from './header';
+import { Log } from './log';
+import { asMarkdown } from './markdown';
+import { MarkdownPainter, Painter } from './markup';
+import type { ITools } from './parts';
+import { Tools } from './parts';
+import { Thread } from './thread';
 
 export class RunDocument extends ReactWidget {
   constructor(
-    model: IAgentsModel,
-    readonly runId: string,
-    protected readonly rendermime: IRenderMimeRegistry,
-    private readonly trans: TranslationBundle
+    private readonly model: IAgentsModel,
+    runId: string,
+    rendermime: IRenderMimeRegistry,
+    private readonly trans: TranslationBundle,
+    openFile: (path: string, line?: number) => void
   ) {
     super();
     this.addClass('jp-AgentsRun');
     this.node.tabIndex = -1;
     this.node.setAttribute('role', 'document');
     this.title.label = trans.__('Run');
-    this.feed = model.follow(runId);
-    this.feed.received.connect(this._onReceived, this);
-    this.feed.stateChanged.connect(() => {
-      this.update();
-    }, this);
-    this.feed.start();
+    this.thread = new Thread(model, runId);
+    this._tools = { model, trans, openFile, folds: new Map() };
+    this._painter = new MarkdownPainter(rendermime);
+    this.thread.changed.connect(this._onThread, this);
+    model.agents.changed.connect(this._onThread, this);
+  }
+
+  /** The run that is shown: the newest, when it was continued here. */
+  get runId(): string {
+    return this.thread.current.runId;
+  }
+
+  /** Another run is shown: one that continues what was shown before. */
+  get runChanged(): ISignal<this, string> {
+    return this._runChanged;
+  }
+
+  /** Say more to the agent. Rejects with RequestError. */
+  async say(text: string): Promise<void> {
+    const { run } = this.thread;
+    if (run?.status === 'succeeded') {
+      const next = await this.model.api.startRun(run.agent_id, { prompt: text, continues: run.id });
+      this.thread.goOn(next);
+      this._runChanged.emit(next.id);
+      void this.model.runs.refresh();
+    } else {
+      await this.resume(text);
+    }
+  }
+
+  /** Go on with a run that stopped before its end. Rejects with RequestError. */
+  async resume(prompt?: string): Promise<void> {
+    const { current } = this.thread;
+    current.take(await this.model.api.resumeRun(current.runId, prompt));
+    void this.model.runs.refresh();
+  }
+
+  asMarkdown(): string {
+    const { run, blocks } = this.thread;
+    return run ? asMarkdown(run, blocks, this.trans) : '';
   }
 
   override dispose(): void {
     if (!this.isDisposed) {
-      this.feed.dispose();
+      this.model.agents.changed.disconnect(this._onThread, this);
+      this.thread.dispose();
       super.dispose();
     }
   }
 
   protected override render(): ReactElement {
-    const { trans, feed } = this;
     return (
-      <div className="jp-AgentsRun-content">
-        <header>
-          <strong>{this._run?.prompt}</strong>{' '}
-          <span className="jp-Agents-status" data-status={this._run?.status} role="status">
-            {this._run && statusWord(this._run.status, trans)}
-          </span>
-        </header>
-        {feed.state === 'offline' && (
-          <p className="jp-Agents-offline" role="status">
-            {trans.__('The connection is lost. The run goes on, and so does this page when it is back.')}
-          </p>
-        )}
-        {feed.state === 'failed' && <p role="alert">{feed.error?.message}</p>}
-        <div role="log" aria-label={trans.__('What the agent says')}>
-          {this._said.map(said => (
-            <p key={said.seq}>{said.text}</p>
-          ))}
-          {this._live && <p className="jp-AgentsRun-live">{this._live}</p>}
-        </div>
-        {this._run?.error && <p role="alert">{this._run.error.message}</p>}
-      </div>
+      <Tools.Provider value={this._tools}>
+        <Painter.Provider value={this._painter}>
+          <Whole thread={this.thread} say={text => this.say(text)} />
+        </Painter.Provider>
+      </Tools.Provider>
     );
   }
 
-  private _onReceived(_: RunFeed, items: readonly FeedItem[]): void {
-    for (const item of items) {
-      switch (item.type) {
-        case 'run':
-        case 'end':
-          this._run = item.data;
-          this.title.label = item.data.agent_id;
-          this.title.caption = item.data.prompt;
-          break;
-        case 'delta':
-          if (item.data.kind === 'text') {
-            this._live += item.data.text;
-          }
-          break;
-        case 'reconnected':
-          this._live = '';
-          break;
-        case 'event':
-          this._onEvent(item.data);
-          break;
-      }
-    }
-    this.update();
+  protected override onActivateRequest(): void {
+    const log = this.node.querySelector<HTMLElement>('[role="log"]');
+    (log ?? this.node).focus({ preventScroll: true });
   }
 
-  private _onEvent(event: RunEvent): void {
-    const text = textOf(event);
-    if (text) {
-      this._live = '';
-      this._said.push({ seq: event.seq, text });
+  private _onThread(): void {
+    const { run } = this.thread;
+    if (run) {
+      const agent = this.model.agents.value?.find(one => one.id === run.agent_id);
+      this.title.label = agent?.name ?? run.agent_id;
+      this.title.caption = run.prompt;
     }
   }
 
-  readonly feed: RunFeed;
-  private readonly _said: { seq: number; text: string }[] = [];
-  private _live = '';
-  private _run: Run | null = null;
+  readonly thread: Thread;
+  private readonly _tools: ITools;
+  private readonly _painter: MarkdownPainter;
+  private readonly _runChanged = new Signal<this, string>(this);
 }
 
-/** The words of an assistant's message. */
-function textOf(event: RunEvent): string {
-  if (event.type !== 'message' || event.payload['type'] !== 'assistant') {
-    return '';
-  }
-  const message = event.payload['message'] as { content?: { type?: string; text?: string }[] } | undefined;
-  return (message?.content ?? [])
-    .filter(block => block.type === 'text')
-    .map(block => block.text ?? '')
-    .join('\n');
+function Whole(props: { thread: Thread; say: (text: string) => Promise<void> }): ReactElement {
+  const { thread } = props;
+  useSyncExternalStore(
+    notify => {
+      thread.changed.connect(notify);
+      return () => thread.changed.disconnect(notify);
+    },
+    () => thread.version
+  );
+  return (
+    <div className="jp-AgentsRun-whole">
+      <Header thread={thread} />
+      <Log thread={thread} />
+      <Composer thread={thread} say={props.say} />
+    </div>
+  );
 }
