@@ -18,7 +18,7 @@ WORDS = [f"word{number}" for number in range(120)]
 LOOP = "python3 -c 'import time; time.sleep(600)'"
 REFUSAL = "The month's budget of ada is used up: $0.00 of $50.00 are left. Ask your admin, ops@example.org."
 SCRIPT = {
-    "count slowly": say(" ".join(WORDS)).paced(0.25),
+    "count slowly": say(" ".join(WORDS)).paced(0.2),
     "show your tools": [
         think("A look around first.") + say("I look **around**.") + use("Bash", {"command": "echo from-the-shell"}),
         use("Write", {"file_path": "HOME/desk/fib.py", "content": "def fib(n):\n    return n\n"}),
@@ -43,7 +43,9 @@ def agent(ada: Person) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_open(lab: Page) -> Iterator[None]:
+    expect.set_options(timeout=40_000)
     yield
+    expect.set_options(timeout=5_000)
     close_documents(lab)
 
 

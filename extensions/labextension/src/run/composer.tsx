@@ -19,10 +19,11 @@ export function Composer(props: { thread: Thread; say: (text: string) => Promise
   const send = async (): Promise<void> => {
     setBusy(true);
     setProblem('');
+    setText('');
     try {
       await props.say(text.trim());
-      setText('');
     } catch (error) {
+      setText(now => now || text);
       setProblem(error instanceof Error ? error.message : String(error));
     } finally {
       setBusy(false);

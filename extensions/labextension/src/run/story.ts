@@ -86,7 +86,10 @@ export class RunStory implements IDisposable {
 
   /** A newer record of the run, such as the answer to a request of ours; it may work again. */
   take(run: Run): void {
-    this._run = run;
+    // An answer may be overtaken by what the feed tells.
+    if (run.last_seq >= (this._run?.last_seq ?? 0)) {
+      this._run = run;
+    }
     this._follow();
     this._draw();
   }
