@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -57,7 +58,9 @@ async () => {
 def long_run(ada: Person) -> str:
     """The id of a run that has ended after 10,000 events, put into the store of Ada's home."""
     make_agent(ada, "Walker")
-    return asyncio.run(write(ada))
+    # Playwright has an event loop in this thread.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, write(ada)).result(60)
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +112,8 @@ async def write(person: Person) -> str:
     end = {"status": RunStatus.SUCCEEDED.value}
     payloads = [
         (EventType.STATUS, {"status": "queued"}), (EventType.STATUS, {"status": "running"}), *steps(EVENTS - 4),
-        (EventType.MESSAGE, message("assistant", "last", {"type": "text", "text": LAST_WORDS})), (EventType.STATUS, end),
+        (EventType.MESSAGE, message("assistant", "last", {"type": "text", "text": LAST_WORDS})),
+        (EventType.STATUS, end),
     ]  # fmt: skip
     events = [
         Event(run_id=run.id, seq=seq, time=now + timedelta(seconds=seq), type=kind, payload=payload)

@@ -6,6 +6,7 @@ import { ApprovalActions, QUESTION } from '../approval-actions';
 import type { Block, IAsked, ICall, IHunk } from './blocks';
 import { intendedHunks, isWaiting, textOf } from './blocks';
 import { BlockView } from './block';
+import { filesRoot, relativePath } from './files';
 import { Fold, Output, useTools } from './parts';
 import { DELEGATES, EDITS, fileOf, nameOf, summary } from './tools';
 
@@ -215,7 +216,7 @@ function FileLink(props: { path: string }): ReactElement {
         openFile(props.path);
       }}
     >
-      {props.path}
+      {relativePath(props.path, filesRoot()) ?? props.path}
     </button>
   );
 }

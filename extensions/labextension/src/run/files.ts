@@ -8,6 +8,10 @@ import type { CommandRegistry } from '@lumino/commands';
 /** The folder that JupyterLab shows, as the server's programs name it; the workspace's server puts it there. */
 const ROOT = 'agentsFilesRoot';
 
+export function filesRoot(): string {
+  return PageConfig.getOption(ROOT);
+}
+
 /** A path of the workspace as JupyterLab has it, relative to `root`; null when it is not below that. */
 export function relativePath(path: string, root: string): string | null {
   if (!path.startsWith('/')) {
@@ -23,7 +27,7 @@ export async function openFile(
   path: string,
   line?: number
 ): Promise<void> {
-  const known = relativePath(path, PageConfig.getOption(ROOT));
+  const known = relativePath(path, filesRoot());
   try {
     if (known === null) {
       throw new Error(trans.__('%1 is outside of the folder that JupyterLab shows.', path));

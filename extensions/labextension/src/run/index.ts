@@ -160,6 +160,7 @@ export const runPlugin: JupyterFrontEndPlugin<void> = {
       widget.id = `jp-agents-run-${runId}`;
       widget.title.icon = agentsIcon;
       widget.title.closable = true;
+      widget.addClass('jp-AgentsRun-area');
       widget.toolbar.node.setAttribute('aria-label', trans.__('Run'));
       fillToolbar(widget, trans, command => {
         shell.activateById(widget.id);

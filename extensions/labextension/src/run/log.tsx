@@ -22,6 +22,8 @@ const AHEAD = 600;
 /** Characters of new words that a screen reader is given. */
 const SPOKEN = 600;
 
+const COMPONENTS = { Footer: () => <div className="jp-AgentsRun-foot" /> };
+
 type Item = { readonly key: string; readonly block: Block } | { readonly key: string; readonly live: ILive };
 
 export function Log(props: { thread: Thread }): ReactElement {
@@ -83,6 +85,7 @@ export function Log(props: { thread: Thread }): ReactElement {
             }
           }}
           increaseViewportBy={AHEAD}
+          components={COMPONENTS}
         />
       )}
       {!atEnd && (

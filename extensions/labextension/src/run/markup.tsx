@@ -12,6 +12,8 @@ const MARKDOWN = 'text/markdown';
 const KEPT = 200;
 /** Milliseconds between drawings of a text that is being written, at least. */
 const PACE = 80;
+/** Milliseconds of a frame that may go into drawing Markdown. */
+const BUDGET = 6;
 
 /** Draws Markdown and keeps what was drawn last. */
 export class MarkdownPainter {
@@ -23,7 +25,38 @@ export class MarkdownPainter {
     return node && !node.isConnected ? node : null;
   }
 
-  async draw(source: string, keep: boolean): Promise<HTMLElement> {
+  /** Draw `source` when its turn comes; null when it is not wanted any more. The newest wish is the first: it is in sight. */
+  draw(source: string, keep: boolean, isWanted: () => boolean): Promise<HTMLElement | null> {
+    return new Promise((resolve, reject) => {
+      this._wishes.push(async () => {
+        if (!isWanted()) {
+          resolve(null);
+          return;
+        }
+        await this._draw(source, keep).then(resolve, reject);
+      });
+      void this._work();
+    });
+  }
+
+  /** Draw what is wished for, with a pause for the page whenever a good part of a frame is used up. */
+  private async _work(): Promise<void> {
+    if (this._working) {
+      return;
+    }
+    this._working = true;
+    let began = performance.now();
+    for (let next = this._wishes.pop(); next; next = this._wishes.pop()) {
+      await next();
+      if (performance.now() - began > BUDGET) {
+        await nextFrame();
+        began = performance.now();
+      }
+    }
+    this._working = false;
+  }
+
+  private async _draw(source: string, keep: boolean): Promise<HTMLElement> {
     const renderer = this.rendermime.createRenderer(MARKDOWN);
     // Not trusted: HTML in it is sanitised.
     await renderer.renderModel(new MimeModel({ data: { [MARKDOWN]: source }, trusted: false }));
@@ -42,7 +75,21 @@ export class MarkdownPainter {
     return renderer.node;
   }
 
+  private readonly _wishes: (() => Promise<void>)[] = [];
+  private _working = false;
   private readonly _kept = new Map<string, HTMLElement>();
+}
+
+/** A page that is hidden has no frames. */
+function nextFrame(): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, 100);
+    requestAnimationFrame(() => {
+      clearTimeout(timer);
+      // After the frame, not within it.
+      setTimeout(resolve, 0);
+    });
+  });
 }
 
 export const Painter = createContext<MarkdownPainter | null>(null);
@@ -83,8 +130,12 @@ export function Markdown(props: { source: string; live?: boolean }): ReactElemen
         while (drawn !== newest.current && host.current) {
           const began = performance.now();
           drawn = newest.current;
-          const picture = await painter.draw(drawn, !live);
-          host.current.replaceChildren(picture);
+          const picture = await painter.draw(drawn, !live, () => host.current !== null);
+          if (!picture) {
+            break;
+          }
+          // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- it may be gone since it was asked for
+          host.current?.replaceChildren(picture);
           const took = performance.now() - began;
           if (live) {
             await new Promise(resolve => setTimeout(resolve, Math.max(PACE, 3 * took)));
