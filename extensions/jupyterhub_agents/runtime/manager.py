@@ -378,7 +378,7 @@ class RunManager(LoggingConfigurable):
         run = await self.store.get_run(self.owner, run_id)
         if any(live.feed.run.session_id == run.session_id for live in self._live.values()) or not run.status.is_final:
             raise Conflict("The session is at work. Stop the run, or wait until it has ended, and open it then.")
-        agent = await self.store.get_agent(self.owner, run.agent_id, run.agent_revision)
+        agent = await self._agent_of(run)
         await self._restore_session(run, agent)
         if not await asyncio.to_thread(has_session, self._config_folder, run.session_id):
             raise Conflict(f"The run {run.id} ended before it came to a Claude session. Start another run.")

@@ -104,6 +104,16 @@ export class AgentsApi {
     return this.ask(`${runPath(id)}/resume`, { method: 'POST', body: prompt ? { prompt } : {} });
   }
 
+  /** Say more to the agent of a run that succeeded: a new run in the same session. */
+  continueRun(run: Pick<Run, 'id' | 'agent_id' | 'agent_owner'>, prompt: string): Promise<Run> {
+    const body: RunCreate = { prompt, continues: run.id, trigger: 'browser' };
+    const owner = run.agent_owner;
+    const path = owner
+      ? `api/shared/${encodeURIComponent(owner)}/${encodeURIComponent(run.agent_id)}`
+      : agentPath(run.agent_id);
+    return this.ask(`${path}/runs`, { method: 'POST', body });
+  }
+
   /** Have the terminal ready for a run's session; answers with its path below the base URL. */
   openTerminal(id: string): Promise<{ path: string }> {
     return this.ask(`${runPath(id)}/terminal`, { method: 'POST', body: {} });

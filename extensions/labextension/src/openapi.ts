@@ -1564,14 +1564,6 @@ export interface components {
              */
             cost_usd?: number;
         };
-        /** TerminalPage */
-        TerminalPage: {
-            /**
-             * Path
-             * @description The terminal's page for this session, below the workspace's base URL.
-             */
-            path: string;
-        };
         /**
          * Share
          * @description That an agent is shared with a person or a group.
@@ -1653,6 +1645,14 @@ export interface components {
         SharedAgent: {
             agent: components["schemas"]["Agent"];
             access: components["schemas"]["ShareAccess"];
+        };
+        /** TerminalPage */
+        TerminalPage: {
+            /**
+             * Path
+             * @description The terminal's page for this session, below the workspace's base URL.
+             */
+            path: string;
         };
         /**
          * SubagentFile

@@ -54,7 +54,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory, model: ScriptedModel) -> Itera
 @pytest.fixture(scope="module")
 def ada(hub: RunningHub) -> Person:
     """Whose workspace runs."""
-    return hub.person("ada").spawn()
+    person = hub.person("ada").spawn()
+    # JupyterLab's question about news would cover what is to be clicked.
+    news = "lab/api/settings/@jupyterlab/apputils-extension:notification"
+    assert person.workspace.put(news, json={"raw": '{"fetchNews": "false"}'}).status_code == 204
+    return person
 
 
 @pytest.fixture(scope="module")

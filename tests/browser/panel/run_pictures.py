@@ -57,6 +57,8 @@ def main() -> None:
             desk.mkdir()
             (desk / "fib.py").write_text("def fib(n):\n    return fib(n - 1) + fib(n - 1)\n")
             make_agent(ada, "Mender", directory="desk", allowed_tools=["Bash(cat:*)", "Edit", "Read"])
+            news = "lab/api/settings/@jupyterlab/apputils-extension:notification"
+            ada.workspace.put(news, json={"raw": '{"fetchNews": "false"}'})
             run = start_run(ada, "mender", PROMPT)
             with sync_playwright() as playwright, start(playwright) as browser:
                 for picture, (theme, locale) in PICTURES.items():
@@ -70,7 +72,6 @@ def main() -> None:
                     sign_in(page, hub, "ada")
                     show_panel(page)
                     run_command(page, "apputils:change-theme", theme=theme or "JupyterLab Light")
-                    page.get_by_role("alert").get_by_role("button").last.click()
                     run_command(page, "agents:open-run", runId=run)
                     page.locator(".jp-AgentsRun [data-decision=once]").wait_for(timeout=60_000)
                     page.wait_for_timeout(1_500)  # fonts and colours of code come late

@@ -77,6 +77,7 @@ def test_tool_calls_are_cards_and_a_change_opens_the_file(ada: Person, lab: Page
     edit.locator("[data-mark='+']").click()
     editor = lab.locator(".jp-FileEditor .cm-content")
     expect(editor).to_contain_text("return n * 2")
+    expect(lab.get_by_role("dialog")).to_have_count(0)
 
 
 def test_a_call_is_approved_in_the_run_itself(ada: Person, lab: Page) -> None:

@@ -52,7 +52,7 @@ export class RunDocument extends ReactWidget {
   async say(text: string): Promise<void> {
     const { run } = this.thread;
     if (run?.status === 'succeeded') {
-      const next = await this.model.api.startRun(run.agent_id, { prompt: text, continues: run.id });
+      const next = await this.model.api.continueRun(run, text);
       this.thread.goOn(next);
       this._runChanged.emit(next.id);
       void this.model.runs.refresh();

@@ -12,6 +12,11 @@ export function filesRoot(): string {
   return PageConfig.getOption(ROOT);
 }
 
+/** What of an open document is looked at (JupyterLab's IDocumentWidget). */
+interface IOpened {
+  readonly context?: { readonly ready: Promise<void> };
+}
+
 /** A path of the workspace as JupyterLab has it, relative to `root`; null when it is not below that. */
 export function relativePath(path: string, root: string): string | null {
   if (!path.startsWith('/')) {
@@ -32,7 +37,9 @@ export async function openFile(
     if (known === null) {
       throw new Error(trans.__('%1 is outside of the folder that JupyterLab shows.', path));
     }
-    await commands.execute('docmanager:open', { path: known });
+    const opened = (await commands.execute('docmanager:open', { path: known })) as IOpened | undefined;
+    // Before the file is read there is one line.
+    await opened?.context?.ready;
     if (line !== undefined && commands.hasCommand('fileeditor:go-to-line')) {
       await commands.execute('fileeditor:go-to-line', { line });
     }
