@@ -6,17 +6,18 @@ Each is what a real workspace server gave for a run of the real CLI, shortened w
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from jupyterhub_agents.testing.replies import fail, say, think, use
+from jupyterhub_agents.testing.replies import Entry, Reply, fail, say, think, use
 from tests.hub.people import ROOT
 from tests.workspace import Place, Server
 
 INTO = ROOT / "extensions" / "labextension" / "test" / "recorded"
 TASK = {"description": "Count the words", "prompt": "count for me", "subagent_type": "general-purpose"}
-SCRIPT = {
+SCRIPT: dict[str, list[Entry]] = {
     "show your tools": [
         think("First a look around.") + say("I **look** first.") + use("Bash", {"command": "echo hello; echo there"}),
         use("Write", {"file_path": "HOME/work/fib.py", "content": "def fib(n):\n    return n\n"}),
@@ -49,8 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Place(Path(name))
         home = str(place.home)
-        script = json.loads("{}")
-        script.update({key: [_at(entry, home) for entry in entries] for key, entries in SCRIPT.items()})
+        script = {key: [_at(entry, home) for entry in entries] for key, entries in SCRIPT.items()}
         try:
             with place.start(script) as server:
                 server.agent("helper", tools=None, directory="work", allowed_tools=["Bash(echo:*)", "Bash(exit:*)",
@@ -85,12 +85,11 @@ def runs(server: Server) -> dict[str, str]:
     return found
 
 
-def _at(entry: Any, home: str) -> Any:
+def _at(entry: Entry, home: str) -> Entry:
     """The entry with the home's name in the calls."""
-    if not hasattr(entry, "blocks"):
+    if not isinstance(entry, Reply):
         return entry
-    blocks = json.loads(json.dumps(entry.blocks).replace("HOME/", f"{home}/"))
-    return type(entry)(tuple(blocks))
+    return Reply(tuple(json.loads(json.dumps(entry.blocks).replace("HOME/", f"{home}/"))))
 
 
 def _write(title: str, page: dict[str, Any], home: str) -> None:
@@ -98,7 +97,10 @@ def _write(title: str, page: dict[str, Any], home: str) -> None:
         for name in NOT_READ:
             event["payload"].pop(name, None)
     text = json.dumps({"run": page["run"], "events": page["items"]}, indent=1, ensure_ascii=False)
-    (INTO / f"{title}.json").write_text(text.replace(home, "/home/ana") + "\n")
+    text = re.sub(r"[^\"]+/tasks/", "/tasks/", text.replace(home, "/home/ana"))
+    (INTO / f"{title}.json").write_text(text + "\n")
+        re.sub(r"/tmp/claude-\d+/[^/]+", "/tmp/claude", text.replace(home, "/home/ana")) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -143,8 +143,12 @@ def steps(count: int) -> list[tuple[EventType, dict[str, Any]]]:
         elif kind == 3:
             blocks = [{"type": "thinking", "thinking": f"Thought {number}. " * 10}]
         else:
-            command = {"command": f"seq {number % 40}"}
-            edit = {"file_path": f"/x/file{number}.py", "old_string": "a = 1\n" * 6, "new_string": "a = 2\n" * 8}
+            command: dict[str, Any] = {"command": f"seq {number % 40}"}
+            edit: dict[str, Any] = {
+                "file_path": f"/x/file{number}.py",
+                "old_string": "a = 1\n" * 6,
+                "new_string": "a = 2\n" * 8,
+            }
             tool = ("Bash", command) if kind == 1 else ("Edit", edit)
             blocks = [{"type": "tool_use", "id": f"toolu_{number}", "name": tool[0], "input": tool[1]}]
         found.append((EventType.MESSAGE, message("assistant", f"msg_{number}", *blocks)))

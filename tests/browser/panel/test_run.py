@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from jupyterhub_agents.testing.replies import fail, say, think, use
+from jupyterhub_agents.testing.replies import Entry, Reply, fail, say, think, use
 from tests.browser.panel.conftest import OpenLab, close_documents, make_agent, run_command, start_run
 from tests.hub.people import Person, eventually
 
 WORDS = [f"word{number}" for number in range(120)]
 LOOP = "python3 -c 'import time; time.sleep(600)'"
 REFUSAL = "The month's budget of ada is used up: $0.00 of $50.00 are left. Ask your admin, ops@example.org."
-SCRIPT = {
+TOOLS: list[Reply] = [
+    think("A look around first.") + say("I look **around**.") + use("Bash", {"command": "echo from-the-shell"}),
+    use("Write", {"file_path": "HOME/desk/fib.py", "content": "def fib(n):\n    return n\n"}),
+    use("Edit", {"file_path": "HOME/desk/fib.py", "old_string": "return n", "new_string": "return n * 2"}),
+    say("# Finished\n\nSee `fib.py`. <script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"),
+]
+SCRIPT: dict[str, Sequence[Entry] | Entry] = {
     "count slowly": say(" ".join(WORDS)).paced(0.2),
-    "show your tools": [
-        think("A look around first.") + say("I look **around**.") + use("Bash", {"command": "echo from-the-shell"}),
-        use("Write", {"file_path": "HOME/desk/fib.py", "content": "def fib(n):\n    return n\n"}),
-        use("Edit", {"file_path": "HOME/desk/fib.py", "old_string": "return n", "new_string": "return n * 2"}),
-        say("# Finished\n\nSee `fib.py`. <script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"),
-    ],
+    "show your tools": TOOLS,
     "ask first": [use("Bash", {"command": "touch asked-first"}), say("It was allowed.")],
     "work for ever": [use("Bash", {"command": LOOP}), say("It never ends.")],
     "never mind": say("I leave it then."),
@@ -35,8 +36,7 @@ SCRIPT = {
 
 @pytest.fixture(scope="module", autouse=True)
 def agent(ada: Person) -> None:
-    for key in ("show your tools",):
-        SCRIPT[key] = [_at_home(reply, str(ada.home)) for reply in SCRIPT[key]]  # type: ignore[union-attr, assignment]
+    SCRIPT["show your tools"] = [_at_home(reply, str(ada.home)) for reply in TOOLS]
     allowed = ["Bash(echo:*)", "Bash(python3:*)", "Write", "Edit"]
     make_agent(ada, "Worker", directory="desk", allowed_tools=allowed)
 
@@ -193,7 +193,6 @@ def log(page: Page) -> Locator:
     return page.get_by_role("log")
 
 
-def _at_home(reply: object, home: str) -> object:
+def _at_home(reply: Reply, home: str) -> Reply:
     """The reply with the home's name in its calls."""
-    blocks = json.loads(json.dumps(reply.blocks).replace("HOME/", f"{home}/"))  # type: ignore[attr-defined]
-    return type(reply)(tuple(blocks))
+    return Reply(tuple(json.loads(json.dumps(reply.blocks).replace("HOME/", f"{home}/"))))
