@@ -29,7 +29,7 @@ from ..models import (
     SharedAgent,
     ShareRequest,
 )
-from . import agents, approvals, conversation, events, exchange, health, runs, shares
+from . import agents, approvals, budget, conversation, events, exchange, health, runs, shares
 from .base import AgentsHandler, UnknownPathHandler
 
 
@@ -158,6 +158,10 @@ ROUTES = (
                          query=conversation.ConversationQuery, errors=(404,)),
         "post": Operation("Say something to the assistant", conversation.Answer, body=conversation.Message,
                           errors=(404, 409, 429)),
+    }),
+    Route("api/budget", budget.BudgetHandler, {
+        "get": Operation("What is left for the person of each budget that limits them", budget.BudgetLeft,
+                         errors=(403, 503)),
     }),
     Route("api/agents-health", health.HealthHandler, {
         "get": Operation("How the workspace is", health.Health, errors=(503,)),

@@ -519,6 +519,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is left for the person of each budget that limits them */
+        get: operations["get_budget"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agents-health": {
         parameters: {
             query?: never;
@@ -1074,6 +1091,86 @@ export interface components {
              * @default null
              */
             message?: string | null;
+        };
+        /**
+         * BudgetLeft
+         * @description What is left for the person. Without a service nobody counts and nobody limits: `counted` is false.
+         */
+        BudgetLeft: {
+            /**
+             * Counted
+             * @description False: there is no service here that counts what runs cost.
+             * @default true
+             */
+            counted?: boolean;
+            /**
+             * Contact
+             * @description Whom to ask for more, as the site says.
+             * @default null
+             */
+            contact?: string | null;
+            /**
+             * Budgets
+             * @description Each must have room for a call.
+             */
+            budgets?: components["schemas"]["BudgetShare"][];
+        };
+        /**
+         * BudgetPeriod
+         * @description One limit, or none, and what counts against it. Money is a text with exact dollars, such as `2.50`.
+         */
+        BudgetPeriod: {
+            /**
+             * Period
+             * @enum {string}
+             */
+            period: "day" | "month";
+            /**
+             * Key
+             * @description Which day or month of the site's calendar: `2026-11-21`, `2026-11`.
+             */
+            key: string;
+            /**
+             * Limit Usd
+             * @description Null is no limit.
+             */
+            limit_usd: string | null;
+            /**
+             * Spent Usd
+             * @description Of calls that ended.
+             */
+            spent_usd: string;
+            /**
+             * Left Usd
+             * @description Null without a limit.
+             */
+            left_usd: string | null;
+            /**
+             * Ends At
+             * Format: date-time
+             * @description When it starts anew.
+             */
+            ends_at: string;
+        };
+        /**
+         * BudgetShare
+         * @description A budget that the person's calls count against: their own, a group's, the hub's.
+         */
+        BudgetShare: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "person" | "group" | "hub";
+            /** Name */
+            name: string;
+            /**
+             * Is Default
+             * @description Nobody set it: the site's default holds.
+             */
+            is_default: boolean;
+            /** Periods */
+            periods: components["schemas"]["BudgetPeriod"][];
         };
         /**
          * Comparison
@@ -3851,6 +3948,53 @@ export interface operations {
             };
             /** @description Too Many Requests */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_budget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is left for the person of each budget that limits them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BudgetLeft"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
