@@ -10,6 +10,7 @@ import type {
   AgentUpdate,
   Approval,
   ApprovalDecision,
+  BudgetLeft,
   Comparison,
   ConversationAnswer,
   ConversationMessage,
@@ -140,6 +141,10 @@ export class AgentsApi {
   /** How a turn of a conversation stands; the newest one, when none is named. */
   turn(conversationId: string, runId?: string): Promise<ConversationAnswer> {
     return this.ask('api/conversation', { query: { conversationId, runId } });
+  }
+
+  budget(): Promise<BudgetLeft> {
+    return this.ask('api/budget');
   }
 
   /** Also when the workspace cannot work: `problems` say why. */

@@ -49,6 +49,18 @@ export const CommandIDs = {
   /** agents/: start a run about the error of the selected cell. */
   runOnError: 'agents:run-on-error',
 
-  /** approvals/: show the inbox. */
-  showApprovals: 'agents:show-approvals'
+  /** approvals/: show the inbox in the panel; `{approvalId?}`. */
+  showApprovals: 'agents:show-approvals',
+  /** approvals/: the inbox as a document; `{approvalId?}`. */
+  openInbox: 'agents:open-inbox',
+  /** approvals/: approve the call that the inbox in focus shows; `{scope?: 'once' | 'run' | 'agent'}`. */
+  approve: 'agents:approve',
+  /** approvals/: begin to deny it. */
+  deny: 'agents:deny',
+  nextApproval: 'agents:next-approval',
+  previousApproval: 'agents:previous-approval',
+
+  /** runs/: stop, or go on with, a run of the history; `{runId, status}`. */
+  stopFromHistory: 'agents:history-stop',
+  resumeFromHistory: 'agents:history-resume'
 } as const;

@@ -4,6 +4,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 
 import { agentsPlugin } from './agents';
 import { approvalsPlugin } from './approvals';
+import { budgetPlugin } from './budget';
 import { AgentsModel } from './model';
 import { runPlugin } from './run';
 import { runsPlugin } from './runs';
@@ -33,6 +34,7 @@ const plugins: JupyterFrontEndPlugin<unknown>[] = [
   approvalsPlugin,
   runsPlugin,
   runPlugin,
+  budgetPlugin,
   statusPlugin
 ];
 

@@ -9,7 +9,7 @@ import { AgentsApi } from './api';
 import { RunFeed } from './events';
 import { RequestError } from './request';
 import type { IAgentsModel, IWatched } from './tokens';
-import type { Agent, Approval, Health, IPage, Run } from './types';
+import type { Agent, Approval, BudgetLeft, Health, IPage, Run } from './types';
 
 /** At most so many agents, runs, approvals are held. */
 const MOST = 1_000;
@@ -21,9 +21,16 @@ export interface IIntervals {
   runs: number;
   approvals: number;
   health: number;
+  budget: number;
 }
 
-const INTERVALS: IIntervals = { agents: 10_000, runs: 3_000, approvals: 3_000, health: 15_000 };
+const INTERVALS: IIntervals = {
+  agents: 10_000,
+  runs: 3_000,
+  approvals: 3_000,
+  health: 15_000,
+  budget: 30_000
+};
 
 /** One value of the server's, asked for again while the page is seen. */
 export class Watched<T> implements IWatched<T> {
@@ -129,8 +136,9 @@ export class AgentsModel implements IAgentsModel {
       'never'
     );
     this.health = new Watched('health', () => api.health(), times.health);
-    this._watched = [this.agents, this.runs, this.approvals, this.health];
-    for (const one of this._watched) {
+    this.budget = new Watched('budget', () => api.budget(), times.budget);
+    this._watched = [this.agents, this.runs, this.approvals, this.health, this.budget];
+    for (const one of [this.agents, this.runs, this.approvals, this.health]) {
       one.settled.connect(this._onSettled, this);
     }
     window.addEventListener('online', this._onOnline);
@@ -192,6 +200,7 @@ export class AgentsModel implements IAgentsModel {
   readonly runs: Watched<readonly Run[]>;
   readonly approvals: Watched<readonly Approval[]>;
   readonly health: Watched<Health>;
+  readonly budget: Watched<BudgetLeft>;
   private readonly _watched: readonly Watched<unknown>[];
   private readonly _onlineChanged = new Signal<this, boolean>(this);
   private _online = true;

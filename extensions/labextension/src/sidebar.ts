@@ -7,7 +7,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { ITranslator } from '@jupyterlab/translation';
 import { SidePanel, ToolbarButton, refreshIcon } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
-import { AccordionPanel, Widget as LuminoWidget } from '@lumino/widgets';
+import { AccordionPanel, PanelLayout, Widget as LuminoWidget } from '@lumino/widgets';
 
 import { CommandIDs } from './commands';
 import { words } from './i18n';
@@ -70,6 +70,15 @@ export class AgentsSidebar extends SidePanel implements IAgentsSidebar {
     section.activate();
   }
 
+  setFooter(widget: Widget): void {
+    this._footer?.dispose();
+    this._footer = widget;
+    widget.addClass('jp-Agents-footer');
+    if (this.layout instanceof PanelLayout) {
+      this.layout.addWidget(widget);
+    }
+  }
+
   setBadge(count: number, label: string): void {
     this.title.dataset = count > 0 ? { 'agents-badge': count > 99 ? '99+' : String(count) } : {};
     this.title.caption = count > 0 ? `${this.trans.__('Agents')}: ${label}` : this.trans.__('Agents');
@@ -88,12 +97,15 @@ export class AgentsSidebar extends SidePanel implements IAgentsSidebar {
       : this.trans.__('No connection to the server. What you see may be old; it goes on by itself.');
   }
 
+  private _footer: Widget | null = null;
   private readonly _offline: Widget;
   private readonly _ranks: number[] = [];
 }
 
 function refreshAll(model: IAgentsModel): Promise<unknown> {
-  return Promise.all([model.agents, model.runs, model.approvals, model.health].map(one => one.refresh()));
+  return Promise.all(
+    [model.agents, model.runs, model.approvals, model.health, model.budget].map(one => one.refresh())
+  );
 }
 
 export const sidebarPlugin: JupyterFrontEndPlugin<IAgentsSidebar> = {

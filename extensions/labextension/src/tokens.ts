@@ -8,7 +8,7 @@ import type { Widget } from '@lumino/widgets';
 import type { AgentsApi } from './api';
 import type { RunFeed } from './events';
 import type { RequestError } from './request';
-import type { Agent, Approval, Health, Run } from './types';
+import type { Agent, Approval, BudgetLeft, Health, Run } from './types';
 
 /** Something that is asked of the server again and again. Never changed in place: a new value is a new object. */
 export interface IWatched<T> {
@@ -32,6 +32,8 @@ export interface IAgentsModel extends IDisposable {
   /** What waits for the person, oldest first. */
   readonly approvals: IWatched<readonly Approval[]>;
   readonly health: IWatched<Health>;
+  /** What is left of the budgets that limit the person. */
+  readonly budget: IWatched<BudgetLeft>;
   /** Whether the server answers, as far as is known. */
   readonly online: boolean;
   readonly onlineChanged: ISignal<IAgentsModel, boolean>;
@@ -50,6 +52,8 @@ export interface IAgentsSidebar {
   addSection(section: Widget, rank: number): void;
   /** Show the panel with this section open. */
   reveal(section: Widget): void;
+  /** Show a widget below all sections; a second one takes its place. */
+  setFooter(widget: Widget): void;
   /** Show a number at the panel's tab, and say what it is; 0 takes it away. */
   setBadge(count: number, label: string): void;
 }

@@ -26,6 +26,7 @@ export type RunEvent = Whole<Schemas['Event']>;
 export type Delta = Whole<Schemas['Delta']>;
 export type Approval = Whole<Schemas['Approval']>;
 export type ApprovalDecision = Schemas['ApprovalDecision'];
+export type BudgetLeft = Whole<Schemas['BudgetLeft']>;
 export type Health = Whole<Schemas['Health']>;
 /** That an agent is shared with somebody; `notice` is only of one that was just made. */
 export type Share = Whole<Schemas['Share']> & { notice?: string | null };

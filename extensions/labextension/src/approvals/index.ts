@@ -1,41 +1,175 @@
-/** What waits for the person: the inbox in the panel, and the number at its tab. */
+/** What waits for the person: the inbox in the panel and as a document, its keys, and how they are told. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette } from '@jupyterlab/apputils';
+import { ILabShell, ILayoutRestorer } from '@jupyterlab/application';
+import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator } from '@jupyterlab/translation';
 
 import { CommandIDs } from '../commands';
 import { words } from '../i18n';
+import { agentsIcon } from '../icons';
 import { IAgentsModel, IAgentsSidebar } from '../tokens';
-import { ApprovalsSection } from './section';
+import type { Inbox } from './inbox';
+import type { DesktopChoice } from './notify';
+import { Notifier } from './notify';
+import { InboxWidget } from './section';
+
+const ID = '@jupyterhub-agents/labextension:approvals';
+const DESKTOP = 'desktopNotifications';
 
 export const approvalsPlugin: JupyterFrontEndPlugin<void> = {
-  id: '@jupyterhub-agents/labextension:approvals',
-  description: 'Lists what waits for the person in the panel.',
+  id: ID,
+  description: 'The inbox of what waits for the person.',
   autoStart: true,
   requires: [IAgentsModel, IAgentsSidebar, ITranslator],
-  optional: [ICommandPalette],
+  optional: [ICommandPalette, ILabShell, ILayoutRestorer, ISettingRegistry],
   activate: (
     app: JupyterFrontEnd,
     model: IAgentsModel,
     sidebar: IAgentsSidebar,
     translator: ITranslator,
-    palette: ICommandPalette | null
+    palette: ICommandPalette | null,
+    labShell: ILabShell | null,
+    restorer: ILayoutRestorer | null,
+    registry: ISettingRegistry | null
   ): void => {
     const trans = words(translator);
-    const section = new ApprovalsSection(model, app.commands, trans);
+    const { commands, shell } = app;
+    const category = trans.__('Agents');
+    const section = new InboxWidget(model, commands, trans, 'panel');
+    const tracker = new WidgetTracker<MainAreaWidget<InboxWidget>>({ namespace: 'agents-inbox' });
     sidebar.addSection(section, 20);
-    app.commands.addCommand(CommandIDs.showApprovals, {
+
+    commands.addCommand(CommandIDs.showApprovals, {
       label: trans.__('Show Approvals'),
       caption: trans.__('Show the tool calls that wait for you'),
-      execute: () => {
+      execute: args => {
+        choose(section.inbox, args['approvalId']);
         sidebar.reveal(section);
       }
     });
-    palette?.addItem({ command: CommandIDs.showApprovals, category: trans.__('Agents') });
-    model.approvals.changed.connect(() => {
+    commands.addCommand(CommandIDs.openInbox, {
+      label: trans.__('Open Approvals as a Document'),
+      caption: trans.__('Show what waits for you in the main area, where there is more room'),
+      execute: async args => {
+        let widget = tracker.currentWidget;
+        if (!widget || widget.isDisposed) {
+          const content = new InboxWidget(model, commands, trans, 'document');
+          widget = new MainAreaWidget({ content });
+          widget.id = 'jp-agents-inbox-document';
+          widget.title.icon = agentsIcon;
+          widget.title.label = trans.__('Approvals');
+          widget.title.closable = true;
+          widget.toolbar.hide();
+          await tracker.add(widget);
+        }
+        choose(widget.content.inbox, args['approvalId']);
+        if (!widget.isAttached) {
+          // The main area of Notebook 7 is its one document's.
+          shell.add(widget, labShell ? 'main' : 'right', { type: 'Agents Approvals' });
+        }
+        shell.activateById(widget.id);
+      }
+    });
+    for (const command of [CommandIDs.showApprovals, CommandIDs.openInbox]) {
+      palette?.addItem({ command, category });
+    }
+    if (restorer) {
+      void restorer.restore(tracker, { command: CommandIDs.openInbox, name: () => 'inbox' });
+    }
+
+    /** The inbox that the keys are for. */
+    const focused = (): Inbox | null =>
+      [section, tracker.currentWidget?.content].find(one => one?.hasFocus)?.inbox ?? null;
+    const isEnabled = (): boolean => Boolean(focused()?.current);
+    commands.addCommand(CommandIDs.approve, {
+      label: args =>
+        args['scope'] === 'agent'
+          ? trans.__('Approve Always for This Agent')
+          : args['scope'] === 'run'
+            ? trans.__('Approve for This Run')
+            : trans.__('Approve Once'),
+      isEnabled,
+      execute: async args => {
+        const scope = args['scope'];
+        const inbox = focused();
+        // An answer takes words; a key has none.
+        if (inbox?.current?.tool !== 'AskUserQuestion') {
+          await inbox?.decide(scope === 'agent' || scope === 'run' ? scope : 'once');
+        }
+      }
+    });
+    commands.addCommand(CommandIDs.deny, {
+      label: trans.__('Deny'),
+      isEnabled,
+      execute: () => focused()?.setDenying(true)
+    });
+    commands.addCommand(CommandIDs.nextApproval, {
+      label: trans.__('Next Approval'),
+      isEnabled,
+      execute: () => focused()?.move(1)
+    });
+    commands.addCommand(CommandIDs.previousApproval, {
+      label: trans.__('Previous Approval'),
+      isEnabled,
+      execute: () => focused()?.move(-1)
+    });
+    // A key that is held down is one decision, not one for each call that comes next. Lumino listens at the document.
+    window.addEventListener(
+      'keydown',
+      event => {
+        if (event.repeat && /^[arl]$/i.test(event.key) && focused() && !isTyping(event.target)) {
+          event.stopImmediatePropagation();
+          event.preventDefault();
+        }
+      },
+      { capture: true }
+    );
+
+    const badge = (): void => {
       const count = model.approvals.value?.length ?? 0;
       sidebar.setBadge(count, trans._n('%1 call waits for you', '%1 calls wait for you', count));
+    };
+    model.approvals.changed.connect(badge);
+    badge();
+
+    let desktop: DesktopChoice = 'ask';
+    let settings: ISettingRegistry.ISettings | null = null;
+    const read = (): void => {
+      const choice = settings?.get(DESKTOP).composite;
+      desktop = choice === 'on' || choice === 'off' ? choice : 'ask';
+    };
+    void registry
+      ?.load(ID)
+      .then(loaded => {
+        settings = loaded;
+        loaded.changed.connect(read);
+        read();
+      })
+      .catch((error: unknown) => {
+        console.error('The settings of approvals could not be read; the usual ones hold.', error);
+      });
+    new Notifier(model, trans, {
+      show: approvalId => {
+        void commands.execute(CommandIDs.showApprovals, { approvalId });
+      },
+      isSeen: () => section.isVisible || (tracker.currentWidget?.isVisible ?? false),
+      choice: () => desktop,
+      choose: choice => {
+        desktop = choice;
+        void settings?.set(DESKTOP, choice);
+      }
     });
   }
 };
+
+function choose(inbox: Inbox, approvalId: unknown): void {
+  if (typeof approvalId === 'string') {
+    inbox.select(approvalId);
+  }
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.closest('[data-lm-suppress-shortcuts]') !== null;
+}

@@ -1,4 +1,4 @@
-/** The item of the status bar: how many runs work and how many calls wait. */
+/** The item of the status bar: how many runs work, how many calls wait, and a budget that runs low. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IStatusBar } from '@jupyterlab/statusbar';
@@ -7,25 +7,37 @@ import { ITranslator } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 
+import { leftWords, levelOf, limitsOf } from '../budget/left';
 import { CommandIDs } from '../commands';
 import { words } from '../i18n';
 import { useOnline, useWatched } from '../react';
 import { IAgentsModel } from '../tokens';
-import { isFinal } from '../types';
 
 function Status(props: { model: IAgentsModel; trans: TranslationBundle; show: () => void }): ReactElement {
   const { model, trans } = props;
   const runs = useWatched(model.runs) ?? [];
   const waiting = useWatched(model.approvals)?.length ?? 0;
   const online = useOnline(model);
-  const working = runs.filter(run => !isFinal(run.status)).length;
-  const text = !online
-    ? trans.__('Agents: no connection')
-    : waiting
-      ? trans._n('Agents: %1 waits for you', 'Agents: %1 wait for you', waiting)
-      : trans._n('Agents: %1 at work', 'Agents: %1 at work', working);
+  const budget = useWatched(model.budget);
+  const working = runs.filter(run => run.status === 'queued' || run.status === 'running').length;
+  const parts = [
+    working || !waiting ? trans._n('%1 at work', '%1 at work', working) : '',
+    waiting ? trans._np('status bar', '%1 waits for you', '%1 wait for you', waiting) : ''
+  ];
+  const [least] = budget?.counted ? limitsOf(budget) : [];
+  if (least && levelOf(least) !== 'fine') {
+    parts.push(leftWords(least, trans));
+  }
+  const text = online
+    ? trans.__('Agents: %1', parts.filter(Boolean).join(', '))
+    : trans.__('Agents: no connection');
   return (
-    <button className="jp-Agents-statusItem" title={trans.__('Show Agents')} onClick={props.show}>
+    <button
+      className="jp-Agents-statusItem"
+      data-waiting={waiting > 0}
+      title={trans.__('Show Agents')}
+      onClick={props.show}
+    >
       {text}
     </button>
   );
