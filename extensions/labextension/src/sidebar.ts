@@ -9,6 +9,7 @@ import { SidePanel, ToolbarButton, refreshIcon } from '@jupyterlab/ui-components
 import type { Widget } from '@lumino/widgets';
 import { AccordionPanel, PanelLayout, Widget as LuminoWidget } from '@lumino/widgets';
 
+import { MessageLoop } from '@lumino/messaging';
 import { CommandIDs } from './commands';
 import { words } from './i18n';
 import { agentsIcon } from './icons';
@@ -65,6 +66,7 @@ export class AgentsSidebar extends SidePanel implements IAgentsSidebar {
       const at = this.content.widgets.indexOf(section);
       if (at >= 0) {
         this.content.expand(at);
+        this.content.setRelativeSizes(this.content.widgets.map(one => (one === section ? 3 : 1)));
       }
     }
     section.activate();
@@ -76,6 +78,14 @@ export class AgentsSidebar extends SidePanel implements IAgentsSidebar {
     widget.addClass('jp-Agents-footer');
     if (this.layout instanceof PanelLayout) {
       this.layout.addWidget(widget);
+      // The sections have what is left of the height.
+      const observer = new ResizeObserver(() => {
+        MessageLoop.postMessage(this, LuminoWidget.ResizeMessage.UnknownSize);
+      });
+      observer.observe(widget.node);
+      widget.disposed.connect(() => {
+        observer.disconnect();
+      });
     }
   }
 

@@ -184,7 +184,10 @@ test('who is elsewhere is asked politely, then told outside the page, and not an
   await until(() => choice === 'on');
   waiting = [...waiting, 'b2'];
   await until(() => Told.all.length === 1);
-  expect(Told.all[0]).toMatchObject({ title: 'x waits for you', options: { body: 'Bash: b2', tag: 'b2' } });
+  expect(Told.all[0]).toMatchObject({
+    title: 'x is waiting for you',
+    options: { body: 'Bash: b2', tag: 'b2' }
+  });
   expect(Toast.manager.notifications[0]?.options.actions).toHaveLength(1);
   waiting = waiting.filter(one => one !== 'b2');
   await until(() => Told.all[0]?.closed === true);

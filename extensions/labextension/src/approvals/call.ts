@@ -34,8 +34,15 @@ export function visible(text: string): string {
   return text.replace(HIDDEN, hidden => `\\u${hidden.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** The call. All of its input is in the answer; what has no form of its own is JSON. */
-export function callOf(approval: Pick<Approval, 'tool' | 'input'>): Call {
+/** Milliseconds that a difference may take to find; beyond that all is said to be another. */
+const LONGEST_DIFF = 1_000;
+
+/**
+ * The call. All of its input is in the answer; what has no form of its own is JSON.
+ *
+ * @param before what the file holds that `Write` replaces.
+ */
+export function callOf(approval: Pick<Approval, 'tool' | 'input'>, before = ''): Call {
   const input: Input = approval.input;
   switch (approval.tool) {
     case 'Bash':
@@ -52,7 +59,7 @@ export function callOf(approval: Pick<Approval, 'tool' | 'input'>): Call {
     case 'Write':
       if (isText(input['file_path']) && isText(input['content'])) {
         const { file_path, content, ...rest } = input;
-        return change(file_path, [['', content]], rest);
+        return change(file_path, [[before, content]], rest);
       }
       break;
     case 'Edit':
@@ -117,7 +124,11 @@ function change(path: unknown, pairs: unknown[][], rest: Input): Call {
 }
 
 function lines(before: string, after: string): IDiffLine[] {
-  return diffLines(before, after).flatMap(part => {
+  const parts = diffLines(before, after, { timeout: LONGEST_DIFF }) ?? [
+    { value: before, removed: true, added: false },
+    { value: after, removed: false, added: true }
+  ];
+  return parts.flatMap(part => {
     const sign = part.added ? '+' : part.removed ? '-' : ' ';
     return part.value
       .replace(/\n$/, '')

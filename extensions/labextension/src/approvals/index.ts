@@ -3,6 +3,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILabShell, ILayoutRestorer } from '@jupyterlab/application';
 import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { PageConfig } from '@jupyterlab/coreutils';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator } from '@jupyterlab/translation';
 
@@ -37,7 +38,21 @@ export const approvalsPlugin: JupyterFrontEndPlugin<void> = {
     const trans = words(translator);
     const { commands, shell } = app;
     const category = trans.__('Agents');
-    const section = new InboxWidget(model, commands, trans, 'panel');
+    /** Only what the file browser could show: below the folder that it begins in. */
+    const read = async (path: string): Promise<string | null> => {
+      const root = `${PageConfig.getOption('serverRoot').replace(/\/$/, '')}/`;
+      if (!path.startsWith(root)) {
+        return null;
+      }
+      try {
+        const options = { type: 'file', format: 'text', content: true } as const;
+        const file = await app.serviceManager.contents.get(path.slice(root.length), options);
+        return typeof file.content === 'string' ? file.content : null;
+      } catch {
+        return null;
+      }
+    };
+    const section = new InboxWidget(model, commands, trans, read, 'panel');
     const tracker = new WidgetTracker<MainAreaWidget<InboxWidget>>({ namespace: 'agents-inbox' });
     sidebar.addSection(section, 20);
 
@@ -55,7 +70,7 @@ export const approvalsPlugin: JupyterFrontEndPlugin<void> = {
       execute: async args => {
         let widget = tracker.currentWidget;
         if (!widget || widget.isDisposed) {
-          const content = new InboxWidget(model, commands, trans, 'document');
+          const content = new InboxWidget(model, commands, trans, read, 'document');
           widget = new MainAreaWidget({ content });
           widget.id = 'jp-agents-inbox-document';
           widget.title.icon = agentsIcon;
@@ -136,7 +151,7 @@ export const approvalsPlugin: JupyterFrontEndPlugin<void> = {
 
     let desktop: DesktopChoice = 'ask';
     let settings: ISettingRegistry.ISettings | null = null;
-    const read = (): void => {
+    const readSettings = (): void => {
       const choice = settings?.get(DESKTOP).composite;
       desktop = choice === 'on' || choice === 'off' ? choice : 'ask';
     };
@@ -144,8 +159,8 @@ export const approvalsPlugin: JupyterFrontEndPlugin<void> = {
       ?.load(ID)
       .then(loaded => {
         settings = loaded;
-        loaded.changed.connect(read);
-        read();
+        loaded.changed.connect(readSettings);
+        readSettings();
       })
       .catch((error: unknown) => {
         console.error('The settings of approvals could not be read; the usual ones hold.', error);

@@ -70,7 +70,7 @@ export class Notifier implements IDisposable {
     const { trans, options } = this;
     const agent =
       this.model.agents.value?.find(one => one.id === approval.agent_id)?.name ?? approval.agent_id;
-    const title = trans.__('%1 waits for you', agent);
+    const title = trans.__('%1 is waiting for you', agent);
     const what = summaryOf(callOf(approval));
     const forget: (() => void)[] = [];
     const isAway = document.hidden || !document.hasFocus();

@@ -18,6 +18,7 @@ export class InboxWidget extends Section {
     private readonly model: IAgentsModel,
     private readonly commands: CommandRegistry,
     private readonly trans: TranslationBundle,
+    private readonly read: (path: string) => Promise<string | null>,
     private readonly place: 'panel' | 'document'
   ) {
     super(place === 'panel' ? 'approvals' : 'inbox', trans.__('Approvals'));
@@ -52,6 +53,7 @@ export class InboxWidget extends Section {
         model={this.model}
         commands={this.commands}
         trans={this.trans}
+        read={this.read}
         enlarge={this.place === 'panel' ? this._enlarge : null}
       />
     );

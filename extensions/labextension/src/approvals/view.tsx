@@ -20,6 +20,8 @@ export interface IInboxProps {
   model: IAgentsModel;
   commands: CommandRegistry;
   trans: TranslationBundle;
+  /** What a file holds; null when that is not to be had. The path is absolute. */
+  read: (path: string) => Promise<string | null>;
   /** Shows a call larger; null where there is nothing larger. */
   enlarge: (() => void) | null;
 }
@@ -93,6 +95,7 @@ function Details(props: IInboxProps & { approval: Approval; call: Call; agent: s
   const { approval, call, agent, inbox, model, commands, trans } = props;
   const runs = useWatched(model.runs);
   const run = runs?.find(one => one.id === approval.run_id);
+  const before = useReplaced(approval, props.read);
   return (
     <>
       <p className="jp-AgentsInbox-from">
@@ -114,7 +117,10 @@ function Details(props: IInboxProps & { approval: Approval; call: Call; agent: s
         )}
       </p>
       {approval.reason && <p className="jp-AgentsInbox-reason">{approval.reason}</p>}
-      <Shown call={call} trans={trans} />
+      {before !== null && (
+        <p className="jp-AgentsInbox-reason">{trans.__('It replaces the file that is there.')}</p>
+      )}
+      <Shown call={before === null ? call : callOf(approval, before)} trans={trans} />
       {call.kind === 'question' ? (
         <Questions key={approval.id} questions={call.questions} inbox={inbox} trans={trans} />
       ) : (
@@ -125,6 +131,26 @@ function Details(props: IInboxProps & { approval: Approval; call: Call; agent: s
       )}
     </>
   );
+}
+
+/** What the file holds that the call would replace. */
+function useReplaced(approval: Approval, read: IInboxProps['read']): string | null {
+  const [before, setBefore] = useState<string | null>(null);
+  const path = approval.tool === 'Write' ? approval.input['file_path'] : null;
+  useEffect(() => {
+    let isAsking = true;
+    if (typeof path === 'string') {
+      void read(path).then(text => {
+        if (isAsking) {
+          setBefore(text);
+        }
+      });
+    }
+    return () => {
+      isAsking = false;
+    };
+  }, [path, read]);
+  return before;
 }
 
 function Shown({ call, trans }: { call: Call; trans: TranslationBundle }): ReactElement | null {

@@ -7,8 +7,8 @@ import type { Run } from '../types';
 
 /** What Claude Code 2.1.329 puts before what the API said (docs/budgets.md, "What a person reads"). */
 const BEFORE = /^(?:Failed to authenticate\. )?API Error: (?:Request rejected \(\d+\) · |\d+ )/;
-/** Sentences by which the hub's service refuses for good: service/budgets. */
-const REFUSED = /^The budget of .+ is (?:nearly )?used up|^The model .+ is not open to /;
+/** What a run ends with that the hub's service refused for good: over budget, or a model that is not open. */
+const REFUSED = /^api_error_(?:403|429)$/;
 
 /** What the service or Claude Code said, without the words of programs. */
 export function plainWords(message: string): string {
@@ -17,7 +17,7 @@ export function plainWords(message: string): string {
 
 /** Whether the site refused the run: it is over budget, or may not use the model. */
 export function isRefused(error: Run['error']): boolean {
-  return error !== null && REFUSED.test(plainWords(error.message));
+  return error !== null && REFUSED.test(error.code);
 }
 
 /** What to show a person of a request that failed, with whom to ask where the server does not say. */

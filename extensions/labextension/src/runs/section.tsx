@@ -93,7 +93,9 @@ function History(props: IProps): ReactElement {
           (history.isLoading
             ? trans.__('Loading …')
             : history.isFiltered
-              ? trans.__('%1 found among the newest %2.', history.shown.length, history.read)
+              ? history.hasMore
+                ? trans.__('%1 found so far; there are older runs.', history.shown.length)
+                : trans.__('%1 found.', history.shown.length)
               : '')}
       </p>
       {history.hasMore && (
@@ -126,7 +128,6 @@ function Filters({ model, trans, history }: IProps): ReactElement {
   const choice = (
     name: 'agent' | 'status' | 'trigger',
     label: string,
-    all: string,
     options: readonly (readonly [string, string])[]
   ): ReactElement => (
     <select
@@ -137,7 +138,7 @@ function Filters({ model, trans, history }: IProps): ReactElement {
         void history.filter({ [name]: event.target.value });
       }}
     >
-      <option value="">{all}</option>
+      <option value="">{label}</option>
       {options.map(([value, word]) => (
         <option key={value} value={value}>
           {word}
@@ -160,19 +161,16 @@ function Filters({ model, trans, history }: IProps): ReactElement {
       {choice(
         'agent',
         trans.__('Agent'),
-        trans.__('Every agent'),
         agents.map(agent => [agent.id, agent.name])
       )}
       {choice(
         'status',
         trans.__('Status'),
-        trans.__('Every status'),
         STATUSES.map(status => [status, statusWord(status, trans)])
       )}
       {choice(
         'trigger',
         trans.__('Started'),
-        trans.__('However started'),
         TRIGGERS.map(trigger => [trigger, triggerWord(trigger, trans)])
       )}
       {history.isFiltered && (

@@ -22,7 +22,7 @@ function Status(props: { model: IAgentsModel; trans: TranslationBundle; show: ()
   const working = runs.filter(run => run.status === 'queued' || run.status === 'running').length;
   const parts = [
     working || !waiting ? trans._n('%1 at work', '%1 at work', working) : '',
-    waiting ? trans._np('status bar', '%1 waits for you', '%1 wait for you', waiting) : ''
+    waiting ? trans._n('%1 waits for you', '%1 wait for you', waiting) : ''
   ];
   const [least] = budget?.counted ? limitsOf(budget) : [];
   if (least && levelOf(least) !== 'fine') {

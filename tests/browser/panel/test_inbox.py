@@ -1,0 +1,243 @@
+"""The inbox of approvals, the history of runs and the budget, as a person uses them in JupyterLab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, expect
+
+from jupyterhub_agents.testing import ScriptedModel
+from jupyterhub_agents.testing.replies import say, use
+from tests.browser.panel.conftest import close_documents, make_agent, run_command, start_run
+from tests.hub.people import Person, RunningHub, eventually
+
+COMMAND = "mkdir first \\\n  second"
+DISKS = {
+    "question": "Which disk?", "header": "Disk", "multiSelect": False,
+    "options": [{"label": "The fast one", "description": "Small"}, {"label": "The large one", "description": "Slow"}],
+}  # fmt: skip
+SCRIPT = {
+    "make folders": [use("Bash", {"command": COMMAND, "description": "Two folders"}), say("They are made.")],
+    "remove it all": [use("Bash", {"command": "rm -r first"}), say("I leave it.")],
+    "make one always": [use("Bash", {"command": "mkdir third"}), say("Made.")],
+    "make another": [use("Bash", {"command": "mkdir fourth"}), say("Made without asking.")],
+    "replace the notes": [use("Read", {"file_path": "notes.txt"}),
+                          use("Write", {"file_path": "notes.txt", "content": "one\ntwo, mended\n"}), say("Mended.")],
+    "ask me": [use("AskUserQuestion", {"questions": [DISKS]}), say("Thanks.")],
+    "be brief": say("Brief."),
+}  # fmt: skip
+SERIOUS = ("serious", "critical")
+WAIT_MS = 60_000
+
+
+@pytest.fixture(autouse=True)
+def nothing_open(lab: Page) -> Iterator[None]:
+    yield
+    close_documents(lab)
+
+
+@pytest.fixture(scope="module")
+def maker(ada: Person) -> str:
+    return str(make_agent(ada, "Maker")["id"])
+
+
+@pytest.fixture
+def inbox(lab: Page) -> Locator:
+    return lab.locator("#jp-agents-approvals")
+
+
+def ended(person: Person, run_id: str) -> dict[str, Any]:
+    """The run, when it has ended."""
+    final = ("succeeded", "failed", "cancelled", "interrupted")
+    path = f"api/runs/{run_id}"
+    eventually(lambda: person.workspace.get(path).json()["status"] in final, within=60, what="the run ended")
+    run: dict[str, Any] = person.workspace.get(path).json()
+    return run
+
+
+def waiting(person: Person, run_id: str) -> dict[str, Any]:
+    """What the run waits for."""
+    path = f"api/approvals?waiting=true&run={run_id}"
+    eventually(lambda: person.workspace.get(path).json()["items"], within=60, what="a call waits")
+    approval: dict[str, Any] = person.workspace.get(path).json()["items"][0]
+    return approval
+
+
+def focus(page: Page, inbox: Locator) -> Locator:
+    """Bring the person's keys to the inbox as its command does; gives the head of the call that is shown."""
+    expect(inbox.locator("[aria-expanded=true]")).to_be_visible(timeout=WAIT_MS)
+    run_command(page, "agents:show-approvals")
+    head = inbox.locator("[aria-expanded=true]")
+    expect(head).to_be_focused()
+    return head
+
+
+def test_a_command_is_read_in_full_and_approved_by_a_key(ada: Person, maker: str, lab: Page, inbox: Locator) -> None:
+    run = start_run(ada, maker, "make folders")
+    head = focus(lab, inbox)
+    expect(head).to_contain_text("Maker wants to use Bash")
+    expect(inbox.get_by_role("region", name="The command")).to_have_text(COMMAND)
+    expect(inbox.get_by_text("It was asked: “make folders”")).to_be_visible()
+    tab = lab.locator(".lm-TabBar-tab[data-id=jp-agents-sidebar]")
+    expect(tab).to_have_attribute("data-agents-badge", "1")
+    expect(lab.get_by_role("button", name=re.compile("^Agents: 1 waits for you"))).to_be_visible()
+    lab.keyboard.press("a")
+    expect(inbox.get_by_text("Nothing waits for you.")).to_be_focused(timeout=WAIT_MS)
+    expect(tab).not_to_have_attribute("data-agents-badge", re.compile("."))
+    assert ended(ada, run)["result"] == "They are made."
+    assert (ada.home / "agents" / maker / "second").is_dir()
+
+
+def test_a_denial_reaches_the_model_in_the_persons_words(
+    ada: Person, maker: str, lab: Page, inbox: Locator, model: ScriptedModel
+) -> None:
+    run = start_run(ada, maker, "remove it all")
+    focus(lab, inbox)
+    lab.keyboard.press("d")
+    words = inbox.get_by_label("What shall the agent know?")
+    expect(words).to_be_focused()
+    lab.keyboard.type("a real jarl keeps his folders")  # letters that are keys of the inbox elsewhere
+    lab.keyboard.press("Enter")
+    assert ended(ada, run)["result"] == "I leave it."
+    assert (ada.home / "agents" / maker / "first").is_dir()
+    assert any("a real jarl keeps his folders" in str(request.body) for request in model.messages)
+
+
+def test_always_is_for_the_agent_and_says_before_what_it_allows(
+    ada: Person, maker: str, lab: Page, inbox: Locator
+) -> None:
+    run = start_run(ada, maker, "make one always")
+    focus(lab, inbox)
+    expect(inbox.get_by_text("commands that begin with “mkdir”")).to_be_visible()
+    lab.keyboard.press("l")
+    assert ended(ada, run)["status"] == "succeeded"
+    assert ada.workspace.get(f"api/agents/{maker}").json()["allowed_tools"] == ["Bash(mkdir:*)"]
+    assert ended(ada, start_run(ada, maker, "make another"))["result"] == "Made without asking."
+
+
+def test_what_another_tab_decides_leaves_the_inbox_and_is_said(
+    ada: Person, maker: str, lab: Page, inbox: Locator
+) -> None:
+    run = start_run(ada, maker, "remove it all")
+    focus(lab, inbox)
+    decide = f"api/approvals/{waiting(ada, run)['id']}/decide"
+    assert ada.workspace.post(decide, json={"decision": "deny"}).status_code == 200
+    lab.keyboard.press("a")  # before the panel has asked again, as a rule: the server then says 409
+    expect(inbox.get_by_role("status").get_by_text("settled elsewhere")).to_be_visible()
+    expect(inbox.get_by_text("Nothing waits for you.")).to_be_visible()
+    assert ended(ada, run)["result"] == "I leave it."
+
+
+def test_a_change_is_shown_against_the_file_and_a_question_is_answered_in_the_large_inbox(
+    ada: Person, maker: str, lab: Page, model: ScriptedModel
+) -> None:
+    (ada.home / "agents" / maker / "notes.txt").write_text("one\ntwo\n")
+    change = start_run(ada, maker, "replace the notes")
+    question = start_run(ada, maker, "ask me")
+    first, second = sorted((waiting(ada, one) for one in (change, question)), key=lambda one: str(one["id"]))
+    run_command(lab, "agents:open-inbox")
+    large = lab.locator("#jp-agents-inbox")
+    for approval in (first, second):
+        if approval["tool"] == "Write":
+            large.get_by_role("button", name=re.compile("Maker wants to use Write")).click()
+            shown = large.get_by_role("region", name="The change")
+            expect(shown.get_by_role("deletion")).to_have_text(re.compile("- two\n"))
+            expect(shown.get_by_role("insertion")).to_have_text(re.compile("two, mended"))
+            expect(large.get_by_text("It replaces the file that is there.")).to_be_visible()
+            large.get_by_role("button", name="Approve once").click()
+        else:
+            large.get_by_role("button", name=re.compile("Maker asks you")).click()
+            expect(large.get_by_role("button", name="Answer", exact=True)).to_be_disabled()
+            large.get_by_role("radio", name=re.compile("The large one")).check()
+            large.get_by_role("button", name="Answer", exact=True).click()
+    assert ended(ada, change)["status"] == ended(ada, question)["status"] == "succeeded"
+    assert (ada.home / "agents" / maker / "notes.txt").read_text() == "one\ntwo, mended\n"
+    assert any("The large one" in str(request.body["messages"][-1]) for request in model.messages)
+
+
+def test_who_does_not_see_the_inbox_is_told_by_a_toast_that_leads_there(ada: Person, maker: str, lab: Page) -> None:
+    run_command(lab, "filebrowser:activate")
+    run = start_run(ada, maker, "remove it all")
+    toast = lab.get_by_role("alert").filter(has_text="Maker is waiting for you: rm -r first")
+    toast.get_by_role("button", name="Show", exact=True).click()
+    inbox = lab.locator("#jp-agents-approvals")
+    expect(inbox.locator("[aria-expanded=true]")).to_be_focused()
+    inbox.get_by_role("button", name=re.compile("^Deny")).click()
+    inbox.get_by_role("button", name="Deny", exact=True).click()
+    assert ended(ada, run)["result"] == "I leave it."
+    expect(toast).to_have_count(0)
+
+
+def test_a_used_up_budget_says_so_and_whom_to_ask(
+    ada: Person, hub: RunningHub, lab: Page, model: ScriptedModel
+) -> None:
+    reader = str(make_agent(ada, "Reader")["id"])
+    admin = hub.person("admin")
+    budget, token = "/services/agents/api/budgets/person/ada", {"Authorization": f"Bearer {admin.token}"}
+    footer = lab.locator("#jp-agents-budget")
+    expect(footer.get_by_role("button", name=re.compile("spent today, no limit"))).to_be_visible()
+    answer = admin.browser.put(budget, headers=token, json={"day_usd": "0", "month_usd": "20.00"})
+    assert answer.status_code == 200, answer.text
+    try:
+        contact = ada.workspace.get("api/budget").json()["contact"]
+        run_command(lab, "agents:refresh")
+        footer.get_by_role("button", name="$0.00 left today").click()
+        expect(footer.get_by_role("meter", name="You, today").first).to_have_attribute("aria-valuenow", "0")
+        expect(footer.get_by_text("An administrator has set it.").first).to_be_visible()
+        expect(footer.get_by_text(f"Whom to ask: {contact}")).to_be_visible()
+        run = start_run(ada, reader, "be brief")
+        assert ended(ada, run)["status"] == "failed"
+        told = re.compile(rf"^The budget of ada for today is used up.*Ask {re.escape(contact)}")
+        expect(lab.get_by_role("alert").filter(has_text=told)).to_be_visible()
+        row = lab.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text="Reader: be brief").first
+        expect(row.get_by_text(told)).to_be_visible()
+    finally:
+        admin.browser.delete(budget, headers=token)
+    row.get_by_role("button", name="More for this run of Reader").click()
+    lab.get_by_role("menuitem", name="Resume").click()
+    assert ended(ada, run)["result"] == "Brief."
+
+
+def test_runs_are_found_by_agent_status_and_words(ada: Person, maker: str, lab: Page) -> None:
+    make_agent(ada, "Finder")
+    ended(ada, start_run(ada, "finder", "be brief about needles"))
+    ended(ada, start_run(ada, "finder", "be brief about hay"))
+    search = lab.get_by_role("search", name="Find runs")
+    runs = lab.get_by_role("list", name="Runs").get_by_role("listitem")
+    search.get_by_role("combobox", name="Agent").select_option(label="Finder")
+    expect(runs).to_have_count(2)
+    search.get_by_role("searchbox").fill("NEEDLES")
+    expect(runs).to_have_count(1)
+    expect(runs).to_contain_text("Finder: be brief about needles")
+    search.get_by_role("combobox", name="Status").select_option(label="failed")
+    expect(lab.get_by_text("0 found among the newest 0.")).to_be_visible()
+    search.get_by_role("button", name="Show all").click()
+    expect(runs.nth(2)).to_be_visible()
+
+
+def test_nothing_serious_is_in_the_way_of_people_with_disabilities(
+    ada: Person, maker: str, lab: Page, inbox: Locator
+) -> None:
+    run = start_run(ada, maker, "remove it all")
+    focus(lab, inbox)
+    lab.locator("#jp-agents-budget").get_by_role("button").first.focus()
+    try:
+        for theme in ("JupyterLab Light", "JupyterLab Dark"):
+            run_command(lab, "apputils:change-theme", theme=theme)
+            body = lab.locator(f"body[data-jp-theme-name='{theme}']")
+            expect(body).to_be_visible()
+            # The panel's toolbar button is JupyterLab's own, and its own fault: aria-pressed on a button that is none.
+            within = {"include": ["#jp-agents-sidebar"], "exclude": ["jp-button"]}
+            answer = Axe().run(lab, context=within).response
+            assert {"color-contrast", "button-name"} <= {one["id"] for one in answer["passes"]}
+            found = [one for one in answer["violations"] if one["impact"] in SERIOUS]
+            assert not found, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
+    finally:
+        run_command(lab, "apputils:change-theme", theme="JupyterLab Light")
+    decide = f"api/approvals/{waiting(ada, run)['id']}/decide"
+    assert ada.workspace.post(decide, json={"decision": "deny"}).status_code == 200
+    ended(ada, run)
