@@ -1,7 +1,7 @@
 import { nullTranslator } from '@jupyterlab/translation';
 
 import { leftWords, levelOf, limitsOf, money, spentBy } from '../src/budget/left';
-import { failureWords, isRefused, plainWords } from '../src/budget/words';
+import { failureWords, isRefused, plainWords, shortWords } from '../src/budget/words';
 import { RequestError } from '../src/request';
 import type { BudgetLeft } from '../src/types';
 
@@ -56,16 +56,26 @@ test.each([
 });
 
 test.each([
+  ['api_error_429', 'API Error: Request rejected (429) · The budget of ada for today is used up.', true],
   [
-    'API Error: Request rejected (429) · The budget of ada for today is used up: $5.00 of $5.00 is spent.',
+    'api_error_403',
+    'Failed to authenticate. API Error: 403 The model claude-opus-5-5 is not open to ada here.',
     true
   ],
-  ['API Error: Request rejected (429) · The budget of ada for today is nearly used up: $1.00 is left.', true],
-  ['Failed to authenticate. API Error: 403 The model claude-opus-5-5 is not open to ada here.', true],
-  ['Claude Code ended.', false]
-])('a refusal is told in the words of who refused: %s', (message, refused) => {
-  expect(isRefused({ code: 'x', message })).toBe(refused);
-  expect(plainWords(message)).toMatch(/^(The|Claude)/);
+  ['api_error_500', 'API Error: 500 The model failed.', false],
+  ['execution_error', 'The process ended.', false]
+])('a refusal is told in the words of who refused: %s', (code, message, refused) => {
+  expect(isRefused({ code, message })).toBe(refused);
+  expect(plainWords(message)).toMatch(/^The /);
+});
+
+test('a toast has what happened and whom to ask', () => {
+  const left =
+    'is nearly used up: $1.00 of $5.00 is left, and this call may cost $2.00. It starts anew in 12 hours.';
+  expect(shortWords(`API Error: Request rejected (429) · The budget of ada ${left} Ask the data team.`)).toBe(
+    'The budget of ada is nearly used up. Ask the data team.'
+  );
+  expect(shortWords('It broke.')).toBe('It broke.');
 });
 
 test('who asks for too much is told whom to ask, once', () => {

@@ -9,7 +9,7 @@ import { words } from '../i18n';
 import { IAgentsModel, IAgentsSidebar } from '../tokens';
 import { isFinal } from '../types';
 import { BudgetFooter } from './footer';
-import { isRefused, plainWords } from './words';
+import { isRefused, shortWords } from './words';
 
 export const budgetPlugin: JupyterFrontEndPlugin<void> = {
   id: '@jupyterhub-agents/labextension:budget',
@@ -36,7 +36,7 @@ export const budgetPlugin: JupyterFrontEndPlugin<void> = {
       }
       for (const run of fresh) {
         if (isRefused(run.error)) {
-          Notification.error(plainWords(run.error?.message ?? ''), {
+          Notification.error(shortWords(run.error?.message ?? ''), {
             autoClose: false,
             actions: [
               {

@@ -15,6 +15,14 @@ export function plainWords(message: string): string {
   return message.replace(BEFORE, '').trim();
 }
 
+/** What happened and whom to ask, without what is between: a toast of JupyterLab's shows 140 characters. */
+export function shortWords(message: string): string {
+  const said = plainWords(message);
+  const [what] = said.split(/[:.] /);
+  const whom = /\. (Ask .+)$/.exec(said)?.[1];
+  return what !== undefined && whom !== undefined ? `${what}. ${whom}` : said;
+}
+
 /** Whether the site refused the run: it is over budget, or may not use the model. */
 export function isRefused(error: Run['error']): boolean {
   return error !== null && REFUSED.test(error.code);
