@@ -205,7 +205,8 @@ def test_a_used_up_budget_says_so_and_whom_to_ask(
         admin.browser.delete(budget, headers=token)
     row.get_by_role("button", name="More for this run of Reader").click()
     lab.get_by_role("menuitem", name="Resume").click()
-    assert ended(ada, run)["result"] == "Brief."
+    path = f"api/runs/{run}"
+    eventually(lambda: ada.workspace.get(path).json()["result"] == "Brief.", within=60, what="the run went on")
 
 
 def test_runs_are_found_by_agent_status_and_words(ada: Person, maker: str, lab: Page) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -66,6 +67,7 @@ def test_a_korean_reads_korean(ada: Person, open_lab: OpenLab) -> None:
     try:
         page = open_lab()
         expect(page.locator("#jp-agents-sidebar").get_by_text("승인을 기다리는 항목이 없습니다.")).to_be_visible()
+        expect(page.get_by_role("button", name=re.compile("^에이전트: [0-9]+개 실행 중"))).to_be_visible()
     finally:
         ada.workspace.put(settings, json={"raw": "{}"})
 
