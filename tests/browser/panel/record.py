@@ -99,8 +99,6 @@ def _write(title: str, page: dict[str, Any], home: str) -> None:
     text = json.dumps({"run": page["run"], "events": page["items"]}, indent=1, ensure_ascii=False)
     text = re.sub(r"[^\"]+/tasks/", "/tasks/", text.replace(home, "/home/ana"))
     (INTO / f"{title}.json").write_text(text + "\n")
-        re.sub(r"/tmp/claude-\d+/[^/]+", "/tmp/claude", text.replace(home, "/home/ana")) + "\n"
-    )
 
 
 if __name__ == "__main__":
