@@ -18,7 +18,7 @@ const FAR = 1_000_000;
 /** Pixels from the end that still count as the end. */
 const NEAR = 48;
 /** Pixels beyond the sight that are drawn too. */
-const AHEAD = 600;
+const AHEAD = 200;
 /** Characters of new words that a screen reader is given. */
 const SPOKEN = 600;
 
