@@ -8,8 +8,8 @@ import asyncio
 from pydantic import Field
 
 from ..models import AgentCreate, Model
+from ..queries import RevisionQuery
 from ..subagents import MAX_FILE, parse, render
-from .agents import RevisionQuery
 from .base import AgentsHandler, authorized, web
 
 

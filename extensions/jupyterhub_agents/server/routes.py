@@ -85,7 +85,7 @@ ROUTES = (
         "post": Operation("Make an old revision the newest again", Agent, body=agents.Restore, errors=(404, 409)),
     }),
     Route("api/agents/{id}/subagent", exchange.SubagentHandler, {
-        "get": Operation("An agent as Claude Code's subagent file", exchange.SubagentFile, query=agents.RevisionQuery,
+        "get": Operation("An agent as Claude Code's subagent file", exchange.SubagentFile, query=queries.RevisionQuery,
                          errors=(404,)),
     }),
     Route("api/subagents", exchange.SubagentsHandler, {
