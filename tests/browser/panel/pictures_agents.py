@@ -85,8 +85,6 @@ def take(hub: RunningHub, folder: Path) -> None:
         run_command(page, "agents:revisions", agentId="reviewer")
         expect(page.locator(".jp-AgentsDiff")).to_be_visible(timeout=60_000)
         page.screenshot(path=folder / "panel-revisions-ko.png")
-        run_command(page, "agents:edit", agentId="reviewer")
-        page.screenshot(path=folder / "panel-form-ko.png")
 
 
 def main() -> None:
