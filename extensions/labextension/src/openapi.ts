@@ -1743,14 +1743,6 @@ export interface components {
             agent: components["schemas"]["Agent"];
             access: components["schemas"]["ShareAccess"];
         };
-        /** TerminalPage */
-        TerminalPage: {
-            /**
-             * Path
-             * @description The terminal's page for this session, below the workspace's base URL.
-             */
-            path: string;
-        };
         /**
          * SubagentFile
          * @description A file as it is put into `.claude/agents`.
