@@ -61,7 +61,7 @@ check: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/panel-tools
 	@$(BIN)/hadolint images/*/Dockerfile
 	@PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(PANEL) --silent run check
 
-bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy
+bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/panel
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(STAMPS)/lock $(STAMPS)/run $(STAMPS)/project
