@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.service.store_service import Service, running_service
 from tests.store.firestore_emulator import Emulator, NoEmulator, running_emulator
 
 ROOT = Path(__file__).parent.parent
+BROWSER = ROOT / "tests" / "browser"
 CI = bool(os.environ.get("CI"))
 
 
@@ -39,6 +41,17 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_what_was_skipped(report)
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put two other files between each two with a browser. Workers take files in this order, and several browsers at
+    once are too much for a small machine."""
+    browser: list[list[pytest.Item]] = []
+    other: list[list[pytest.Item]] = []
+    for path, tests in itertools.groupby(items, lambda item: item.path):
+        (browser if BROWSER in path.parents else other).append(list(tests))
+    turns = itertools.zip_longest(browser, other[::2], other[1::2], fillvalue=[])
+    items[:] = [item for turn in turns for tests in turn for item in tests]
 
 
 @pytest.fixture(autouse=True)
