@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.history import write
 from tests.hub.people import RunningHub
@@ -25,6 +25,9 @@ FLAGS = [
 """A browser that asks no other host for anything, and also runs as root and where there is no GPU."""
 MINE = "/services/agents/"
 ADMIN = "/services/agents/admin"
+
+expect.set_options(timeout=60_000)
+"""Milliseconds. Playwright's own 5 s are short for a machine that has other tests to run."""
 
 Visit = Callable[..., Page]
 
@@ -70,7 +73,7 @@ def visit(hub: RunningHub, browser: Browser) -> Iterator[Visit]:
 
     def open_(name: str, path: str, **wishes: Any) -> Page:
         context = browser.new_context(base_url=hub.url, **{"locale": "en-US", **wishes})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.goto(path)

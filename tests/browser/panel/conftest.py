@@ -70,7 +70,7 @@ def open_lab(hub: RunningHub, browser: Browser, ada: Person) -> Iterator[OpenLab
     def open_(path: str = "lab?reset", **wishes: Any) -> Page:
         size = {"width": 1280, "height": 860}
         context = browser.new_context(base_url=hub.url, **{"viewport": size, "locale": "en-US", **wishes})
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.goto(f"/hub/login?next=/user/ada/{path.replace('?', '%3F')}")

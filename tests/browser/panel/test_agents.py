@@ -48,10 +48,6 @@ NOTEBOOK = {
     "nbformat_minor": 5,
 }
 SERIOUS = {"serious", "critical"}
-PATIENCE_MS = 30_000
-"""A CLI that starts on a busy machine."""
-
-expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(autouse=True, scope="module")

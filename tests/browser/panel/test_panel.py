@@ -20,7 +20,7 @@ from tests.hub.people import ROOT, Person, eventually
 
 WORDS = [f"word{number}" for number in range(60)]
 SCRIPT = {
-    "count slowly": say(" ".join(WORDS)).paced(0.15),
+    "count slowly": say(" ".join(WORDS)).paced(0.4),
     "say hello": say("Hello from the model."),
 }
 PANEL = ROOT / "extensions" / "labextension"

@@ -43,9 +43,7 @@ def agent(ada: Person) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_open(lab: Page) -> Iterator[None]:
-    expect.set_options(timeout=40_000)
     yield
-    expect.set_options(timeout=5_000)
     close_documents(lab)
 
 
