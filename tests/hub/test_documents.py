@@ -130,17 +130,17 @@ def make_up_requests(document: dict[str, Any], base_url: str, token: str) -> Non
     assert not failures, "\n".join(failures[:20])
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_no_made_up_request_makes_the_service_fail(hub: RunningHub, service_document: dict[str, Any]) -> None:
     make_up_requests(service_document, hub.url, hub.person("admin").token)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_no_made_up_request_makes_a_workspace_fail(owner: Person, workspace_document: dict[str, Any]) -> None:
     make_up_requests(workspace_document, owner.base_url, owner.token)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_nor_does_one_that_comes_through_the_front_door(
     hub: RunningHub, owner: Person, workspace_document: dict[str, Any]
 ) -> None:
