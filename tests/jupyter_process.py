@@ -15,7 +15,7 @@ import psutil
 
 BASE_URL = "/user/ana/"
 START_S = 90.0
-STOP_S = 60.0
+STOP_S = 20.0
 
 
 def start(
@@ -61,7 +61,7 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) 
         process.kill()
         process.wait(5)
         raise
-    _, left = psutil.wait_procs(below, timeout=30)
+    _, left = psutil.wait_procs(below, timeout=8)
     for each in left:
         each.kill()
     assert not left, f"left behind: {left}"

@@ -95,7 +95,7 @@ def test_after_a_crash_of_everything_the_next_start_clears_up_and_works(state: P
     hub.launcher.kill()
     hub.stop()
     with running_hub(state) as again:
-        eventually(lambda: all_ended(processes), within=60, what="what the crash left is gone")
+        eventually(lambda: all_ended(processes), within=10, what="what the crash left is gone")
         assert again.person("ada").spawn().workspace.get("api/contents/").status_code == 200
 
 

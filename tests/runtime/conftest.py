@@ -33,7 +33,7 @@ def below() -> Iterator[Family]:
     """Tells the processes that the test started. It must leave none."""
     family = Family()
     yield family
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 5
     while left := family():
         if time.monotonic() > deadline:
             pytest.fail(f"left behind: {left}")

@@ -101,7 +101,7 @@ def test_a_waiting_run_survives_kill_9_and_goes_on_when_decided(start_server: St
         family = psutil.Process(server.process.pid).children(recursive=True)
         before = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
         server.kill()
-        _, left = psutil.wait_procs(family, timeout=30)
+        _, left = psutil.wait_procs(family, timeout=5)
         assert not left
     with start_server() as server:
         assert server.run(run["id"])["status"] == "waiting"

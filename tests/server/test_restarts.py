@@ -31,7 +31,7 @@ def test_after_kill_9_no_cli_is_left_and_the_run_is_resumed_in_its_session(start
         family = below(server.process.pid)
         before = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
         server.kill()
-        _, left = psutil.wait_procs(family, timeout=30)
+        _, left = psutil.wait_procs(family, timeout=5)
         assert not left
     with start_server() as server:
         found = server.run(run["id"])

@@ -22,7 +22,7 @@ from tests.service.conftest import ORGANISATION_KEY, hub_with_service, server_to
 from tests.service.wire import RawUpstream
 
 CACHE_S = 2
-SOON_S = 30.0
+SOON_S = 15.0
 """What is remembered for CACHE_S seconds has surely been forgotten by then, also on a busy machine."""
 
 
