@@ -61,12 +61,14 @@ cluster-test: $(STAMPS)/test $(STAMPS)/project
 	@if [ -z "$$KUBECONFIG" ]; then echo 'KUBECONFIG names no cluster: these tests need one, with what make images makes.' >&2; exit 1; fi
 	@IMAGES='$(IMAGES)' TAG='$(TAG)' PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest tests/cluster $(ARGS)
 
+# mypy and the panel's checks take a core each.
 check: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/panel-tools
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy
 	@$(BIN)/hadolint images/*/Dockerfile
-	@PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(PANEL) --silent run check
+	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; \
+		PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(PANEL) --silent run check; panel=$$?; \
+		wait $$types; types=$$?; cat $(VENV)/mypy.log; exit $$((panel + types))
 
 bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/panel
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
@@ -89,7 +91,7 @@ $(STAMPS)/venv:
 # run.txt is a part of test.txt, with the same versions.
 $(STAMPS)/run $(STAMPS)/test $(STAMPS)/lock: $(STAMPS)/%: requirements/%.txt $(STAMPS)/venv
 	@$(INSTALL) python $<
-	@touch $@
+	@touch $@ $(if $(filter %/test,$@),$(STAMPS)/run)
 
 $(STAMPS)/project: pyproject.toml $(wildcard extensions/jupyter-config/*) $(STAMPS)/venv
 	@$(INSTALL) project
