@@ -227,7 +227,8 @@ async def test_closing_ends_though_firestore_is_away(project: str, relay: Relay)
     relay.cut()
     writing = asyncio.create_task(store.append_events(OWNER, run.id, make_events(run, 1, 1)))
     await asyncio.sleep(0)
-    await asyncio.wait_for(store.close(), 3 * TIMEOUT)
+    async with asyncio.timeout(3 * TIMEOUT):
+        await store.close()
     await refused(StoreUnavailable, writing)
 
 

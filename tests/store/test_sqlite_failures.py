@@ -175,7 +175,8 @@ async def test_a_short_lock_is_waited_for(path: Path) -> None:
             await asyncio.wait([writing], timeout=0.3)
             assert not writing.done()
             other.execute("COMMIT")
-            await asyncio.wait_for(writing, 10)
+            async with asyncio.timeout(10):
+                await writing
 
 
 async def test_a_long_lock_is_reported_and_the_store_works_when_it_is_gone(path: Path) -> None:

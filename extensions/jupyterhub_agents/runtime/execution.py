@@ -225,7 +225,8 @@ class Execution:
         if self.session is not None and why not in (Stop.SHUTDOWN, Stop.REST):
             # An interrupted CLI writes its transcript to the end and tells what it used.
             with suppress(Exception):
-                await asyncio.wait_for(self.session.interrupt(), INTERRUPT_S / 2)
+                async with asyncio.timeout(INTERRUPT_S / 2):
+                    await self.session.interrupt()
             await asyncio.wait({work}, timeout=INTERRUPT_S)
         if why in (Stop.SHUTDOWN, Stop.REST):
             await self._gate.rest()

@@ -97,7 +97,8 @@ class FunctionDesk:
         started."""
         if self.expected and not self.functions:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._offered.wait(), self._away_s)
+                async with asyncio.timeout(self._away_s):
+                    await self._offered.wait()
 
     # What Claude asks
 

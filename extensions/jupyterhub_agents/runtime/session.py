@@ -139,7 +139,8 @@ class ClaudeSession:
         calling again waits for it."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._client.disconnect(), name="close Claude session")
-        await asyncio.wait_for(asyncio.shield(self._closing), CLOSE_TIMEOUT_S)
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await asyncio.shield(self._closing)
 
     def last_words(self, otherwise: str) -> str:
         """What the CLI last wrote to its standard error, for people; `otherwise` when it wrote nothing."""

@@ -92,7 +92,8 @@ class Door:
             return
         self._server.stop()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._server.close_all_connections(), CLOSE_S)
+            async with asyncio.timeout(CLOSE_S):
+                await self._server.close_all_connections()
         await asyncio.to_thread(self._remove)
         self._server = None
 

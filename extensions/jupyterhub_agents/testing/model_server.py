@@ -162,7 +162,8 @@ class ModelServer(ABC):
         await self._stop.wait()
         server.stop()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(server.close_all_connections(), _STOP_LIMIT_S / 2)
+            async with asyncio.timeout(_STOP_LIMIT_S / 2):
+                await server.close_all_connections()
 
 
 def _side_answer(request: Request) -> str:
@@ -252,7 +253,8 @@ class _Handler(tornado.web.RequestHandler):
     async def wait(self, seconds: float) -> None:
         """Let time pass. Raises StreamClosedError as soon as the client is gone."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.gone.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.gone.wait()
         if self.gone.is_set():
             raise StreamClosedError
 

@@ -110,7 +110,8 @@ class SubagentFiles:
             limits = [POLL_S, *([wait_s] if wait_s is not None else []), *([ARMING_S] if self._arming else [])]
             self._arming = False
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), min(limits))
+                async with asyncio.timeout(min(limits)):
+                    await self._woken.wait()
 
     async def _watch(self) -> None:
         while not self._stopping:
@@ -130,7 +131,8 @@ class SubagentFiles:
                 log.warning("subagent files cannot be watched (%s): changes are found within %g s", error, POLL_S)
             if not self._unarm.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._unarm.wait(), STORE_POLL_S)
+                    async with asyncio.timeout(STORE_POLL_S):
+                        await self._unarm.wait()
 
 
 def _counts(_: Change, path: str) -> bool:

@@ -35,7 +35,8 @@ class LastInput:
         except OSError:
             return self._known
         try:
-            answer, _ = await asyncio.wait_for(tmux.communicate(), TMUX_LIMIT_S)
+            async with asyncio.timeout(TMUX_LIMIT_S):
+                answer, _ = await tmux.communicate()
         except TimeoutError:
             tmux.kill()
             await tmux.wait()

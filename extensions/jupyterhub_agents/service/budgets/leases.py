@@ -168,7 +168,8 @@ class Leases:
             held.asked += need
             held.used_at = now
         try:
-            await asyncio.wait_for(asyncio.shield(self._asked()), self._wait_s)
+            async with asyncio.timeout(self._wait_s):
+                await asyncio.shield(self._asked())
         except TimeoutError:
             raise StoreUnavailable(f"The budgets did not answer within {self._wait_s:g} s. Try again.") from None
 

@@ -54,7 +54,11 @@ class Workspaces:
                     # The hub answers late, when the start is under way: what it tells meanwhile is read beside it.
                     start = asyncio.create_task(self._hub.start_server(user, token), name=f"start {user}")
                 async with aclosing(self._hub.progress(user)) as told:
-                    while (step := await asyncio.wait_for(anext(told, None), deadline - loop.time())) is not None:
+                    while True:
+                        async with asyncio.timeout_at(deadline):
+                            step = await anext(told, None)
+                        if step is None:
+                            break
                         if step.failed:
                             raise WorkspaceNotRunning(
                                 f"{user}'s workspace did not start. JupyterHub says: {step.message}. If that goes on, "

@@ -97,7 +97,8 @@ class Replicator:
         attempt = 0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._work.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._work.wait()
             self._work.clear()
             try:
                 if not await asyncio.to_thread(self._lock):

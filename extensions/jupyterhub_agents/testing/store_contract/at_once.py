@@ -148,7 +148,8 @@ class ConcurrencyClauses(Clauses):
 
 
 async def _settled(tasks: list[asyncio.Task[None]]) -> list[AgentsError | None]:
-    answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
     for answer in answers:
         assert answer is None or isinstance(answer, AgentsError)
     return answers  # type: ignore[return-value]  # none is an error here
