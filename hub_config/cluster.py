@@ -144,6 +144,8 @@ class Cluster(Configurable):
                 raise TraitError(
                     f"AgentHub.profiles: {name!r} has {unknown[0]!r}. There are: {', '.join(PROFILE_KEYS)}."
                 )
+            if not isinstance(profile.get("default", False), bool):
+                raise TraitError(f"AgentHub.profiles: {name!r} has default {profile['default']!r}: true or false.")
             for key in ("cpu", "memory_gib"):
                 if not _is_positive(profile.get(key)):
                     raise TraitError(
