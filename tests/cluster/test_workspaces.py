@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.kubectl import Refused
 from tests.cluster.rules import against_autopilot, against_restricted
-from tests.cluster.site import MODEL_KEY, SITE, Site
+from tests.cluster.site import DENIED, MODEL_KEY, Site
 from tests.hub.kernel import Kernel
 from tests.hub.people import Person, eventually
 from tests.terminal.workspace import Terminal
@@ -155,7 +155,7 @@ def test_every_pod_of_the_site_is_admitted(site: Site, ana: Person) -> None:
 
 
 def test_an_agent_cannot_loosen_the_policy(site: Site, ana: Person) -> None:
-    assert "Bash(curl:*)" in SITE
+    assert DENIED == "Bash(curl:*)"
     run = start(ana, "walker", "Please loosen the policy.")
     decide_all(ana, run)  # not even when the person allows it
     assert end_of(ana, run) == "succeeded"
