@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chart.helm import ENVIRONMENTS, files_of, official_chart, render, with_dependency
-from tests.cluster.kubectl import Namespace
+from tests.cluster.kubectl import Namespace, own_namespace
 from tests.cluster.rules import against_restricted
 from tests.cluster.site import Site
 
@@ -42,11 +42,15 @@ def test_a_namespace_that_enforces_restricted_would_refuse_another_pod(namespace
     assert against_restricted(template)
 
 
-def test_an_upgrade_keeps_what_was_made_at_the_installation(site: Site) -> None:
-    before = site.namespace.get("secret", "agents")["data"]
-    site.install()
-    assert site.namespace.get("secret", "agents")["data"] == before
-    site.namespace.wait_until_available("agents")
+def test_an_upgrade_keeps_the_secrets_that_were_made_at_the_installation(tmp_path: Path) -> None:
+    with own_namespace() as namespace:
+        # Nobody has made the secret with the key: the service's pod waits for it.
+        installed = Site(namespace, "", tmp_path)
+        installed.install()
+        before = namespace.get("secret", "agents")["data"]
+        assert {"hub-token", "run-key", "user-password", "admin-password"} == set(before)
+        installed.install("--set=service.stopSeconds=6")
+        assert namespace.get("secret", "agents")["data"] == before
 
 
 def test_workspaces_are_denied_the_api_servers_own_addresses(site: Site) -> None:
