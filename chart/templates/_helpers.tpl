@@ -45,8 +45,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else if .Values.model.baseUrl }}
 {{- $_ := set $gateway "anthropic_base_url" .Values.model.baseUrl }}
 {{- end }}
-{{- $config := dict "AgentsService" (dict "stop_timeout_s" .Values.service.stopSeconds) "Gateway" $gateway }}
-{{- if eq .Values.store.backend "firestore" }}
+{{- $service := dict "stop_timeout_s" .Values.service.stopSeconds }}
+{{- $config := dict "AgentsService" $service "Gateway" $gateway }}
+{{- if include "agents.scales" . }}
+{{- /* The connections that callers keep open end before the replica does. */}}
+{{- $_ := set $service "drain_s" 5 }}
 {{- $keeping := dict "firestore_project" .Values.store.firestoreProject "firestore_database" .Values.store.firestoreDatabase }}
 {{- $_ := set $config "Keeping" $keeping }}
 {{- end }}

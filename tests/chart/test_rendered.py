@@ -102,8 +102,11 @@ def test_with_firestore_there_are_one_to_three_replicas_and_always_one_that_answ
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     [container] = spec["template"]["spec"]["containers"]
     wait = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    stop = settings(objects)["AgentsService"]["stop_timeout_s"]
-    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > wait + stop
+    service = settings(objects)["AgentsService"]
+    assert (
+        spec["template"]["spec"]["terminationGracePeriodSeconds"]
+        > wait + service["drain_s"] + service["stop_timeout_s"]
+    )
     assert container["startupProbe"]["httpGet"]["path"].endswith("/health/ready")
     scaler = of_kind(objects, "HorizontalPodAutoscaler")["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (1, 3)

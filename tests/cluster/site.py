@@ -105,9 +105,10 @@ class Site:
         where = ["--namespace", self.namespace.name]
         return helm("upgrade", "--install", RELEASE, str(self._chart), *where, *files, *words, limit_s=180)
 
-    def start(self) -> None:
+    def start(self, *words: str) -> None:
+        """Install all of it, with `words` for helm, and wait until it is there."""
         said = self.namespace.apply(*self.model())
-        self.install()
+        self.install(*words)
         if not official_chart():
             said += self.namespace.apply(*stand_in.objects(merged(CHART / "values.yaml", *self._values)["jupyterhub"]))
         assert "would violate" not in said, said
@@ -150,12 +151,12 @@ class Site:
 
 
 @contextmanager
-def running_site(namespace: Namespace, script: Path, folder: Path) -> Iterator[Site]:
-    """A site whose model plays the SCRIPT of a file. `folder` is for what helm reads."""
+def running_site(namespace: Namespace, script: Path, folder: Path, *words: str) -> Iterator[Site]:
+    """A site whose model plays the SCRIPT of a file. `folder` is for what helm reads, `words` are helm's."""
     site = Site(namespace, script.read_text(), folder)
     with ExitStack() as stack:
         stack.callback(site.close)
-        site.start()
+        site.start(*words)
         site.url = stack.enter_context(namespace.forwarded("service/proxy-public", 80))
         site.wait_until_answers()
         yield site
