@@ -67,12 +67,14 @@ chart-e2e: $(STAMPS)/test $(STAMPS)/project
 	@if [ ! -f '$(CHART)/Chart.yaml' ]; then echo 'CHART names no folder with the official JupyterHub chart.' >&2; exit 1; fi
 	@JUPYTERHUB_CHART='$(abspath $(CHART))' $(MAKE) --no-print-directory cluster-test
 
+# mypy and the panel's checks take a core each.
 check: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/panel-tools
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy
 	@$(BIN)/hadolint images/*/Dockerfile
-	@PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(PANEL) --silent run check
+	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; \
+		PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(PANEL) --silent run check; panel=$$?; \
+		wait $$types; types=$$?; cat $(VENV)/mypy.log; exit $$((panel + types))
 
 bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/panel
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
@@ -95,7 +97,7 @@ $(STAMPS)/venv:
 # run.txt is a part of test.txt, with the same versions.
 $(STAMPS)/run $(STAMPS)/test $(STAMPS)/lock: $(STAMPS)/%: requirements/%.txt $(STAMPS)/venv
 	@$(INSTALL) python $<
-	@touch $@
+	@touch $@ $(if $(filter %/test,$@),$(STAMPS)/run)
 
 $(STAMPS)/project: pyproject.toml $(wildcard extensions/jupyter-config/*) $(STAMPS)/venv
 	@$(INSTALL) project

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import os
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from jupyterhub_agents.models import AgentSpec
 from jupyterhub_agents.runtime import reaper
+from jupyterhub_agents.store.firestore import FirestoreStore
 from tests.service.silence import LOG, SILENCE_S, START_AND_STOP_S
 from tests.service.store_service import Service, running_service
-from tests.store.firestore_emulator import Emulator, NoEmulator, running_emulator
+from tests.store.firestore_emulator import Emulator, NoEmulator, shared_emulator
 
 ROOT = Path(__file__).parent.parent
 BROWSER = ROOT / "tests" / "browser"
@@ -63,15 +66,31 @@ def umask_stays() -> Generator[None]:
     os.umask(before)
 
 
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run of pytest, which all its workers have."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """Google's Firestore emulator, for all tests that need it."""
+    """Google's Firestore emulator, one for all tests of all workers that need it."""
     with contextlib.ExitStack() as stack:
         try:
-            running = stack.enter_context(running_emulator(tmp_path_factory.mktemp("firestore")))
+            running = stack.enter_context(shared_emulator(shared_folder(tmp_path_factory)))
         except NoEmulator as missing:
             pytest.skip(str(missing))
+        asyncio.run(_first_answer(running))
         yield running
+
+
+async def _first_answer(emulator: Emulator) -> None:
+    """Java takes its time for the first of each, on a busy machine more than a store waits."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FIRESTORE_EMULATOR_HOST", emulator.address)
+        async with FirestoreStore(emulator.new_project(), timeout=90) as store:
+            await store.create_agent("ada", "first", AgentSpec(name="First"))
+            await store.list_agents("ada")
 
 
 @pytest.fixture(scope="session")
@@ -87,8 +106,7 @@ def silence(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if not any(item.path.name == "test_silence.py" for item in request.session.items):
         yield None
         return
-    shared = tmp_path_factory.getbasetemp()
-    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "silence"
+    folder = shared_folder(tmp_path_factory) / "silence"
     try:
         folder.mkdir()
     except FileExistsError:  # Another worker was first.

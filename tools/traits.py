@@ -69,7 +69,7 @@ def traits_of(cls: type[Configurable]) -> dict[str, TraitType[object, object]]:
     """The class's own traits; and those of its parts, where the project has split it."""
     found = cls.class_own_traits(config=True)
     for base in cls.__bases__:
-        if base.__module__.partition(".")[0] == "hub_config":
+        if base.__module__.partition(".")[0] in ("hub_config", "jupyterhub_agents"):
             found |= base.class_own_traits(config=True)
     return found
 

@@ -43,7 +43,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def until(what: Callable[[], Any], within_s: float = 20) -> Any:
+def until(what: Callable[[], Any], within_s: float = 60) -> Any:
     """Wait until `what()` is true, and give its value."""
     deadline = time.monotonic() + within_s
     while not (value := what()):

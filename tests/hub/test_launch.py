@@ -211,7 +211,8 @@ def test_given_passwords_and_a_given_key_are_used_and_not_stored(state: Path) ->
 
 def test_without_a_key_a_workspace_gets_the_demo_model_and_its_notice(hub: RunningHub, ada: Person) -> None:
     ada.spawn()
-    given = hub.process("jupyterhub.singleuser").environ()
+    workspaces = [process.environ() for process in hub.processes_of("jupyterhub.singleuser")]
+    [given] = [environment for environment in workspaces if environment["JUPYTERHUB_USER"] == ada.name]
     assert given["ANTHROPIC_BASE_URL"].startswith("http://127.0.0.1:")
     assert "scripted demo model, not from an AI" in given["JUPYTERHUB_AGENTS_NOTICE"]
     assert Path(given["HOME"]) == ada.home

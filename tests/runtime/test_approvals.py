@@ -226,10 +226,10 @@ async def test_cancelling_a_run_that_waits_closes_what_it_asked(workshop: Any) -
 
 async def test_the_wall_clock_stands_still_while_a_person_is_asked(workshop: Any) -> None:
     async with workshop([mark("a"), say("Done.")]) as bench:
-        await bench.agent(timeout_s=4)
+        await bench.agent(timeout_s=15)
         run = await bench.start("work")
         [approval] = await waiting(bench)
-        await asyncio.sleep(5)
+        await asyncio.sleep(16)
         assert (await bench.manager.get(run.id)).status is RunStatus.WAITING
         await decide(bench, approval, Decision.ONCE)
         assert (await bench.finish(run)).status is RunStatus.SUCCEEDED

@@ -78,6 +78,7 @@ async def test_costs_are_counted_by_model_and_add_up_over_a_resume(workshop: Any
         await bench.agent(tools=["Bash(*)"], model="claude-sonnet-5")
         run = await bench.start("begin")
         await bench.seen(run, "time.sleep")
+        await bench.written(run, "time.sleep")
         await bench.manager.cancel(run.id)
         stopped = await bench.manager.get(run.id)
         assert stopped.status is RunStatus.CANCELLED

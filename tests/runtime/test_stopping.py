@@ -70,7 +70,7 @@ async def test_cancelling_what_has_ended_is_refused(workshop: Any) -> None:
 async def test_a_run_over_its_time_is_stopped_and_can_be_resumed(workshop: Any, below: Family) -> None:
     script = {"work": [use("Bash", LONG)], "Continue": [say("Done after all.")]}
     async with workshop(script) as bench:
-        await bench.agent(tools=["Bash(*)"], timeout_s=4)
+        await bench.agent(tools=["Bash(*)"], timeout_s=15)
         run = await bench.do("work")
         assert run.error is not None, run
         assert run.error.code == "timeout"
@@ -120,6 +120,7 @@ async def test_a_stopped_server_leaves_runs_that_can_be_resumed(workshop: Any, b
         await bench.agent(tools=["Bash(*)"])
         run = await bench.start("work")
         await bench.seen(run, "time.sleep")
+        await bench.written(run, "time.sleep")
         await bench.manager.shut_down()
         assert not below()
         stopped = await bench.store.get_run("ana", run.id)

@@ -1,4 +1,4 @@
-"""Google's Firestore emulator as a child process, and a relay in front of it that can be cut.
+"""Google's Firestore emulator as a child process, and a relay in front of it that can be cut or held up.
 
 There is no second choice: @firestore-emulator/server of npm (0.3.15) failed 17 of the 171 tests of the contract: it
 does not hold a write to the time that it saw the document, knows no ListDocuments, and orders and cuts out fields in
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -25,8 +26,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
-
 from jupyterhub_agents.runtime import reaper
 
 RULES = Path(__file__).parents[2] / "firestore.rules"
@@ -39,9 +38,8 @@ STOP_SECONDS = 15
 class Emulator:
     """A running emulator; its data is in its memory."""
 
-    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, port: int) -> None:
         self.port = port
-        self._process = process
 
     @property
     def address(self) -> str:
@@ -51,25 +49,6 @@ class Emulator:
     def new_project() -> str:
         """The id of a project in which there is nothing yet."""
         return f"test-{uuid4().hex[:12]}"
-
-    @contextlib.contextmanager
-    def silence(self) -> Iterator[None]:
-        """Let it answer nothing: connections stay open, as with a network that swallows packets."""
-        family = psutil.Process(self._process.pid).children(recursive=True)
-        java = [process for process in family if process.name() == "java"]
-        assert java, family
-        for process in java:
-            process.suspend()
-        # The signal is on its way to each of its threads; until all have it, one may still answer.
-        deadline = time.monotonic() + 60
-        while any(process.status() != psutil.STATUS_STOPPED for process in java):
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        try:
-            yield
-        finally:
-            for process in java:
-                process.resume()
 
 
 class NoEmulator(RuntimeError):
@@ -86,13 +65,49 @@ def running_emulator(folder: Path, host: str = "127.0.0.1") -> Iterator[Emulator
         process = _start(folder, port, output, host)
         try:
             if _answers(process, port):
-                yield Emulator(port, process)
+                yield Emulator(port)
                 return
             if attempt == ATTEMPTS - 1:
                 raise RuntimeError(f"The Firestore emulator did not start:\n{output.read_text(errors='replace')}")
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def shared_emulator(folder: Path) -> Iterator[Emulator]:
+    """The emulator of all processes that say the same `folder`. The first starts it, and waits at its end for those
+    that still use it."""
+    port, used = folder / "firestore.port", folder / "firestore.used"
+    with contextlib.ExitStack() as started, contextlib.ExitStack() as using:
+        with _locked(folder / "firestore.lock", fcntl.LOCK_EX):
+            if port.exists():
+                emulator = Emulator(int(port.read_text()))
+            else:
+                emulator = started.enter_context(running_emulator(folder))
+                started.enter_context(_unused(folder / "firestore.lock", port, used))
+                port.write_text(str(emulator.port))
+            using.enter_context(_locked(used, fcntl.LOCK_SH))
+        yield emulator
+
+
+@contextlib.contextmanager
+def _unused(lock: Path, port: Path, used: Path) -> Iterator[None]:
+    """At its end: let nobody else come, and wait until all have gone."""
+    try:
+        yield
+    finally:
+        with _locked(lock, fcntl.LOCK_EX):
+            port.unlink(missing_ok=True)
+        with _locked(used, fcntl.LOCK_EX):
+            pass
+
+
+@contextlib.contextmanager
+def _locked(file: Path, how: int) -> Iterator[None]:
+    with file.open("a") as held:
+        fcntl.flock(held, how)
+        yield
 
 
 def _start(folder: Path, port: int, output: Path, host: str) -> subprocess.Popen[bytes]:
@@ -156,6 +171,8 @@ class Relay:
         self._links: set[asyncio.Task[None]] = set()
         self._is_cut = False
         self._loses_answers = False
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.port = 0
 
     @property
@@ -192,6 +209,16 @@ class Relay:
             self.cut()
             self._loses_answers = False
             self.mend()
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Connections stay open and nothing comes through, as with a network that swallows packets. What was sent
+        arrives at the end, unless its sender has closed the connection."""
+        self._loop.call_soon_threadsafe(self._flows.clear)
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(self._flows.set)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(STOP_SECONDS)
@@ -241,6 +268,7 @@ class Relay:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
         while data := await reader.read(1 << 16):
+            await self._flows.wait()
             if not (answers and self._loses_answers):
                 writer.write(data)
                 await writer.drain()

@@ -135,7 +135,7 @@ class AgentsApp(ExtensionApp):
         def make_manager() -> RunManager:
             manager = RunManager(store, owner=self.owner, home=Path(self.home), state=state, parent=self)
             manager.notice = manager.notice or self.notice
-            manager.extras = functools.partial(extras, door=pointer(state))
+            manager.workplace.extras = functools.partial(extras, door=pointer(state))
             manager.environment = {"AGENTS_DOOR": str(pointer(state)), **manager.environment}
             return manager
 

@@ -155,7 +155,7 @@ class Replicator:
     # What the home had before
 
     async def _adopt(self) -> None:
-        """Once, when a home that was used alone meets the service: bring its agents there, and note all else."""
+        """Once, when a home that was used alone meets the service: bring agents and shares there, and note all else."""
         if await self._local.is_known(ADOPTED):
             return
         owners = await self._local.owners()
@@ -176,6 +176,13 @@ class Replicator:
             for revision in range(1, newest + 1):
                 agent = await self._local.get_agent(owner, agent_id, revision)
                 await self._remote.import_revision(agent, deleted=deleted and revision == newest)
+            after = None
+            while not deleted:
+                page = await self._local.list_shares(owner, agent_id, limit=MAX_PAGE, after=after)
+                for share in page.items:
+                    await self._remote.import_share(share)
+                if (after := page.next) is None:
+                    break
         except (AlreadyExists, SequenceGap) as error:
             log.warning("agent %s stays as the hub's service has it: %s", agent_id, error.message)
 
