@@ -133,6 +133,13 @@ def test_a_workspace_of_each_environment_is_admitted(environment: str, monkeypat
     assert {role["name"] for role in c.JupyterHub.load_roles} >= {"agents-service", "user", "server"}
 
 
+@pytest.mark.parametrize("environment", ["development", "staging", "production"])
+def test_the_front_door_waits_longer_than_the_hub_for_a_workspace(environment: str) -> None:
+    values = values_of(environment)
+    spawn_timeout = values["jupyterhub"]["hub"]["config"]["AgentHub"]["spawn_timeout"]
+    assert values["service"]["config"]["FrontDoor"]["start_timeout_s"] > spawn_timeout
+
+
 def test_placeholders_are_as_large_as_the_workspaces_that_take_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
     [container] = pod_of(hub_of("production", monkeypatch))["spec"]["containers"]
     requests = values_of("production")["jupyterhub"]["scheduling"]["userPlaceholder"]["resources"]["requests"]
