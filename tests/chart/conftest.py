@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.chart.helm import NO_HELM, official_chart, with_dependency
+from tests.chart.helm import official_chart, with_dependency
 
 
 @pytest.fixture(scope="session")
 def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The chart's folder with all it depends on."""
-    if not shutil.which("helm"):
-        pytest.skip(NO_HELM)
     schema = os.environ.get("JUPYTERHUB_CHART_SCHEMA", "")
     return with_dependency(tmp_path_factory.mktemp("chart"), official_chart(), schema)

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.chart.helm import ENVIRONMENTS, KUBERNETES, VALUES, HelmFailed, files_of, helm, of_kind, pods_in, render
+from tests.chart.helm import (
+    ENVIRONMENTS,
+    KUBERNETES,
+    NO_HELM,
+    VALUES,
+    HelmFailed,
+    files_of,
+    helm,
+    of_kind,
+    pods_in,
+    render,
+)
 from tests.cluster.rules import against_autopilot, against_restricted
+
+if not shutil.which("helm"):
+    pytest.skip(NO_HELM, allow_module_level=True)
 
 LOCAL = files_of("local")
 PRODUCTION = files_of("production")
