@@ -23,7 +23,7 @@ PANEL_SOURCES := $(shell find $(PANEL)/src $(PANEL)/style $(PANEL)/schema $(PANE
 	$(wildcard $(PANEL)/tsconfig*.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check panel-test images cluster-test bench lock clean
+.PHONY: help run test check panel-test images cluster-test chart-e2e bench lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 # What a command needs is made in the order in which it is listed.
@@ -36,6 +36,7 @@ help:
 	@echo 'make check   ruff, mypy and hadolint; tsc, eslint, prettier and jest for the panel'
 	@echo 'make images  the images of workspace, hub, service and proxy   (IMAGE_BUILD="docker build" IMAGES=name TAG=1)'
 	@echo 'make cluster-test   the tests on the cluster that KUBECONFIG points at, which has these images'
+	@echo 'make chart-e2e CHART=folder   the same with a copy of the official JupyterHub chart, all installed by helm'
 	@echo 'make bench   measure, print a table, write benchmarks/results.json'
 	@echo 'make lock    pin the newest versions that fit, in requirements/ and tools/'
 	@echo 'make clean   remove what the commands above installed; your state folder stays'
@@ -60,6 +61,11 @@ images:
 cluster-test: $(STAMPS)/test $(STAMPS)/project
 	@if [ -z "$$KUBECONFIG" ]; then echo 'KUBECONFIG names no cluster: these tests need one, with what make images makes.' >&2; exit 1; fi
 	@IMAGES='$(IMAGES)' TAG='$(TAG)' PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest tests/cluster $(ARGS)
+
+# The official chart: `helm pull --untar jupyterhub/jupyterhub --version 4.4.0`, or the folder `jupyterhub` of a checkout.
+chart-e2e: $(STAMPS)/test $(STAMPS)/project
+	@if [ ! -f '$(CHART)/Chart.yaml' ]; then echo 'CHART names no folder with the official JupyterHub chart.' >&2; exit 1; fi
+	@JUPYTERHUB_CHART='$(abspath $(CHART))' $(MAKE) --no-print-directory cluster-test
 
 # mypy and the panel's checks take a core each.
 check: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/panel-tools

@@ -16,7 +16,7 @@ LARGEST_TEMPORARY_GIB = 10
 """What GKE Autopilot's general-purpose nodes take: vCPU from 0.25 in steps of that, GiB of memory for each, and GiB of
 ephemeral storage (GKE documentation, "Resource requests in Autopilot"). Others it changes to fit, without a word."""
 
-PROFILE_KEYS = ("cpu", "memory_gib", "cpu_limit", "memory_limit_gib", "description")
+PROFILE_KEYS = ("cpu", "memory_gib", "cpu_limit", "memory_limit_gib", "description", "default")
 
 
 class _Proposal(TypedDict):
@@ -62,11 +62,11 @@ class Cluster(Configurable):
             "large": {"cpu": 2, "memory_gib": 8, "description": "Many agents at once, larger data."},
         },
         help="""
-        The sizes of workspaces that people choose from when they start theirs; the first is what they get otherwise.
+        The sizes of workspaces that people choose from when they start theirs, from the smallest to the largest.
 
         Each has `cpu` (cores) and `memory_gib`, which are reserved for it and are its limits too, unless `cpu_limit` or
-        `memory_limit_gib` allow more; and a `description`. With one size there is nothing to choose. Claude Code takes
-        210 MB or more for each run at work.
+        `memory_limit_gib` allow more; and a `description`. Who does not choose gets the one with `default: true`, else
+        the smallest. With one size there is nothing to choose. Claude Code takes 210 MB or more for each run at work.
         """,
     ).tag(config=True)
 
@@ -144,6 +144,8 @@ class Cluster(Configurable):
                 raise TraitError(
                     f"AgentHub.profiles: {name!r} has {unknown[0]!r}. There are: {', '.join(PROFILE_KEYS)}."
                 )
+            if not isinstance(profile.get("default", False), bool):
+                raise TraitError(f"AgentHub.profiles: {name!r} has default {profile['default']!r}: true or false.")
             for key in ("cpu", "memory_gib"):
                 if not _is_positive(profile.get(key)):
                     raise TraitError(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from traitlets.config import Config
+from traitlets.config.loader import LazyConfigValue
 
 from .hub import AgentHub
 
@@ -50,12 +51,20 @@ def configure(c: Config, hub: AgentHub) -> None:
     c.KubeSpawner.poll_interval = 10
     c.KubeSpawner.image = hub.workspace_image
     c.KubeSpawner.image_pull_policy = "IfNotPresent"
-    c.KubeSpawner.image_pull_secrets = hub.image_pull_secrets
+    if hub.image_pull_secrets:
+        c.KubeSpawner.image_pull_secrets = hub.image_pull_secrets
+    _one_environment(c)
     c.Spawner.environment.update(_environment(hub))
     _size(c, hub)
     _home(c, hub)
     _security(c)
     _end(c, hub)
+
+
+def _one_environment(c: Config) -> None:
+    """The official chart sets KubeSpawner's own, which would hide all that is set for Spawner here and in services."""
+    given = c.KubeSpawner.pop("environment", {})
+    c.Spawner.environment.update(given.get_value({}) if isinstance(given, LazyConfigValue) else given)
 
 
 def _environment(hub: AgentHub) -> dict[str, str]:
@@ -67,8 +76,9 @@ def _environment(hub: AgentHub) -> dict[str, str]:
 
 
 def _size(c: Config, hub: AgentHub) -> None:
-    sizes = {name: _resources(profile) for name, profile in hub.profiles.items()}
-    first = next(iter(sizes))
+    profiles = dict(sorted(hub.profiles.items(), key=lambda item: (item[1]["cpu"], item[1]["memory_gib"])))
+    sizes = {name: _resources(profile) for name, profile in profiles.items()}
+    first = next((name for name, profile in profiles.items() if profile.get("default")), next(iter(sizes)))
     for name, value in sizes[first].items():
         c.KubeSpawner[name] = value
     # Counted with what the container writes into its own layer and its logs.
@@ -78,7 +88,7 @@ def _size(c: Config, hub: AgentHub) -> None:
     c.KubeSpawner.profile_list = [] if len(sizes) == 1 else [
         {
             "slug": name, "display_name": name.capitalize(), "default": name == first,
-            "description": _described(hub.profiles[name]), "kubespawner_override": resources,
+            "description": _described(profiles[name]), "kubespawner_override": resources,
         }
         for name, resources in sizes.items()
     ]  # fmt: skip

@@ -34,7 +34,7 @@ def namespace() -> Iterator[Namespace]:
 
 
 @pytest.fixture(scope="session")
-def site(namespace: Namespace) -> Iterator[Site]:
+def site(namespace: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site for all tests that leave it standing."""
-    with running_site(namespace, Path(__file__).with_name("script.py")) as running:
+    with running_site(namespace, Path(__file__).with_name("script.py"), tmp_path_factory.mktemp("site")) as running:
         yield running

@@ -34,15 +34,23 @@ class Namespace:
 
     def run(self, *words: str, given: str | None = None, limit_s: float = LIMIT_S) -> str:
         """What kubectl says. Raises Refused."""
+        return self._run(words, given, limit_s).stdout
+
+    def run_saying_all(self, *words: str, given: str | None = None, limit_s: float = LIMIT_S) -> str:
+        """What kubectl says, the API server's warnings too. Raises Refused."""
+        done = self._run(words, given, limit_s)
+        return done.stdout + done.stderr
+
+    def _run(self, words: Sequence[str], given: str | None, limit_s: float) -> subprocess.CompletedProcess[str]:
         command = ["kubectl", "--namespace", self.name, *words]
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=limit_s, check=False)
         if done.returncode:
             raise Refused(f"kubectl {' '.join(words[:4])}: {done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
+        return done
 
     def apply(self, *objects: Object) -> str:
-        """Make these, or change them to this."""
-        return self.run(
+        """Make these, or change them to this. What kubectl says, warnings too."""
+        return self.run_saying_all(
             "apply", "--filename=-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         )
 

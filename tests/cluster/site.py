@@ -1,31 +1,30 @@
-"""A site on a cluster, of the project's own images: hub, proxy and service in pods, and a scripted model behind the
-gateway. Plain objects, where a real site has the chart."""
+"""A site on a cluster, installed by helm from the project's chart with the project's own images, and a scripted model
+behind the gateway. The official chart is there where JUPYTERHUB_CHART names a copy; else plain objects stand in for
+it."""
 
 from __future__ import annotations
 
+import base64
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
+from tests.chart.helm import CHART, RELEASE, VALUES, helm, merged, official_chart, with_dependency
+from tests.cluster import stand_in
 from tests.cluster.kubectl import Namespace, Object
+from tests.cluster.objects import container, deployment, image, pod_spec, service
 from tests.hub.people import Person, eventually
 
-HUB_PORT, PROXY_PORT, API_PORT, SERVICE_PORT, MODEL_PORT = 8081, 8000, 8001, 8040, 8050
+MODEL_PORT = 8050
 MODEL_KEY = "sk-ant-canary-of-the-cluster-41d7"
+DENIED = "Bash(curl:*)"
+KEY_SECRET = "agents-api-key"
 
-SITE = """
-c.AgentHub.service_url = "http://agents:8040"
-c.AgentHub.profiles = {"test": {"cpu": 0.25, "memory_gib": 1.5, "cpu_limit": 2}}
-c.AgentHub.home_gib = 1
-c.AgentHub.cull_timeout = 0
-c.AgentHub.stop_grace_s = 30
-c.AgentHub.managed_settings = {"permissions": {"deny": ["Bash(curl:*)"]}}
-"""
 MODEL = """
 import os, signal
 from jupyterhub_agents.testing import ScriptedModel
@@ -36,186 +35,87 @@ with ScriptedModel(SCRIPT, host="0.0.0.0", port=8050, api_key=os.environ["MODEL_
 """
 
 
-def image(part: str) -> str:
-    """The project's own images, as `make images` names them."""
-    return f"{os.environ.get('IMAGES', 'jupyterhub-agents')}/{part}:{os.environ.get('TAG', '1')}"
+def image_values(part: str) -> dict[str, str]:
+    name, _, tag = image(part).rpartition(":")
+    return {"name": name, "tag": tag}
 
 
-def container(name: str, part: str, **more: Any) -> Object:
-    """A container that `restricted` admits and that cannot write to its root."""
+def site_values() -> dict[str, Any]:
+    """What the tests' site sets besides helm-values/local.yaml."""
+    model = {"podSelector": {"matchLabels": {"app": "model"}}}
     return {
-        "name": name,
-        "image": image(part),
-        "imagePullPolicy": "IfNotPresent",
-        "securityContext": {
-            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True,
-        },
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
-        **more,
-    }  # fmt: skip
-
-
-def pod_spec(one: Object, **more: Any) -> Object:
-    return {
-        "securityContext": {"runAsNonRoot": True, "fsGroup": 100, "seccompProfile": {"type": "RuntimeDefault"}},
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 15,
-        "containers": [one],
-        **more,
-    }
-
-
-def deployment(name: str, spec: Object) -> Object:
-    return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
-        "spec": {
-            "replicas": 1, "selector": {"matchLabels": {"app": name}}, "strategy": {"type": "Recreate"},
-            "template": {"metadata": {"labels": {"app": name}}, "spec": spec},
-        },
-    }  # fmt: skip
-
-
-def service(name: str, app: str, port: int) -> Object:
-    return {
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
-        "spec": {"selector": {"app": app}, "ports": [{"port": port, "targetPort": port}]},
-    }  # fmt: skip
-
-
-def claim(name: str) -> Object:
-    return {
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }  # fmt: skip
-
-
-def files(name: str, **texts: str) -> Object:
-    data = {f"{key}.py": text for key, text in texts.items()}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def secret_value(name: str, key: str) -> Object:
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": "site", "key": key}}}
-
-
-def value(name: str, text: str) -> Object:
-    return {"name": name, "value": text}
-
-
-def probe(port: int, path: str) -> Object:
-    return {"httpGet": {"port": port, "path": path}, "periodSeconds": 1, "failureThreshold": 60}
-
-
-ROLE = [
-    {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "hub"}},
-    {
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "hub"},
-        "rules": [
-            {
-                "apiGroups": [""], "resources": ["pods", "persistentvolumeclaims"],
-                "verbs": ["get", "watch", "list", "create", "delete"],
+        "service": {"image": image_values("service"), "stopSeconds": 5},
+        "model": {"existingSecret": KEY_SECRET, "baseUrl": f"http://model:{MODEL_PORT}"},
+        "networkPolicy": {"service": {"extraEgress": [{"to": [model], "ports": [{"port": MODEL_PORT}]}]}},
+        "jupyterhub": {
+            "hub": {
+                "image": image_values("hub"),
+                "config": {
+                    "AgentHub": {
+                        "cull_timeout": 0,
+                        "stop_grace_s": 30,
+                        "managed_settings": {"permissions": {"deny": [DENIED]}},
+                    }
+                },
             },
-            {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "watch", "list"]},
-        ],
-    },
-    {
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "hub"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "hub"},
-        "subjects": [{"kind": "ServiceAccount", "name": "hub"}],
-    },
-]  # fmt: skip
+            "proxy": {"chp": {"image": image_values("proxy")}},
+            "singleuser": {"image": image_values("workspace")},
+        },
+    }
 
 
 class Site:
     """A site that runs. Towards Person it stands for a RunningHub."""
 
-    def __init__(self, namespace: Namespace, script: str) -> None:
+    def __init__(self, namespace: Namespace, script: str, folder: Path) -> None:
         self.namespace = namespace
         self.url = ""
-        self.user_password = secrets.token_urlsafe(12)
-        self.admin_password = secrets.token_urlsafe(32)
+        self.user_password = ""
+        self.admin_password = ""
         self._script = script
+        self._chart = with_dependency(folder, official_chart(), os.environ.get("JUPYTERHUB_CHART_SCHEMA", ""))
+        self._values = [VALUES / "local.yaml", folder / "site.yaml"]
+        self._values[1].write_text(yaml.safe_dump(site_values()))
         self._people: dict[str, Person] = {}
 
-    def objects(self) -> list[Object]:
-        kept = {
-            "service-token": secrets.token_hex(32), "proxy-token": secrets.token_hex(32),
-            "run-key": secrets.token_hex(32), "model-key": MODEL_KEY,
-            "user-password": self.user_password, "admin-password": self.admin_password,
-        }  # fmt: skip
-        temporary = {"name": "tmp", "emptyDir": {}}
-        tmp = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - the pod's own volume
-        hub = container(
-            "hub", "hub",
-            env=[
-                value("JUPYTERHUB_AGENTS_WORKSPACE_IMAGE", image("workspace")),
-                secret_value("JUPYTERHUB_AGENTS_SERVICE_TOKEN", "service-token"),
-                secret_value("CONFIGPROXY_AUTH_TOKEN", "proxy-token"),
-                secret_value("JUPYTERHUB_AGENTS_USER_PASSWORD", "user-password"),
-                secret_value("JUPYTERHUB_AGENTS_ADMIN_PASSWORD", "admin-password"),
-            ],
-            readinessProbe=probe(HUB_PORT, "/hub/health"),
-            volumeMounts=[
-                {"name": "state", "mountPath": "/srv/jupyterhub"}, tmp,
-                {"name": "site", "mountPath": "/usr/local/etc/jupyterhub/site.py", "subPath": "site.py"},
-            ],
-        )  # fmt: skip
-        hub_spec = pod_spec(
-            hub, serviceAccountName="hub", automountServiceAccountToken=True,
-            volumes=[
-                {"name": "state", "persistentVolumeClaim": {"claimName": "hub"}}, temporary,
-                {"name": "site", "configMap": {"name": "site"}},
-            ],
-        )  # fmt: skip
-        hub_spec["securityContext"]["fsGroup"] = 1000
-        proxy = container(
-            "proxy", "proxy",
-            args=[
-                "--ip=0.0.0.0", "--api-ip=0.0.0.0",
-                "--default-target=http://hub:8081", "--error-target=http://hub:8081/hub/error",
-            ],
-            env=[secret_value("CONFIGPROXY_AUTH_TOKEN", "proxy-token")],
-            readinessProbe=probe(PROXY_PORT, "/_chp_healthz"),
-        )  # fmt: skip
-        agents = container(
-            "agents", "service",
-            env=[
-                secret_value("JUPYTERHUB_API_TOKEN", "service-token"),
-                secret_value("JUPYTERHUB_AGENTS_RUN_KEY_SECRET", "run-key"),
-                secret_value("ANTHROPIC_API_KEY", "model-key"),
-                value("ANTHROPIC_BASE_URL", f"http://model:{MODEL_PORT}"),
-                value("JUPYTERHUB_API_URL", f"http://hub:{HUB_PORT}/hub/api"),
-                value("JUPYTERHUB_AGENTS_HUB_URL", f"http://proxy:{PROXY_PORT}"),
-            ],
-            readinessProbe=probe(SERVICE_PORT, "/services/agents/health"),
-            volumeMounts=[{"name": "state", "mountPath": "/srv/agents"}, tmp],
-        )  # fmt: skip
-        model = container(
+    def model(self) -> list[Object]:
+        """The scripted model, and the secret with its key as a site makes it."""
+        key = {"name": "MODEL_KEY", "valueFrom": {"secretKeyRef": {"name": KEY_SECRET, "key": "api-key"}}}
+        one = container(
             "model", "workspace",
             args=["python", "/script/model.py"],
-            env=[secret_value("MODEL_KEY", "model-key")],
+            env=[key],
             readinessProbe={"tcpSocket": {"port": MODEL_PORT}, "periodSeconds": 1, "failureThreshold": 60},
-            volumeMounts=[{"name": "script", "mountPath": "/script"}, tmp],
+            volumeMounts=[{"name": "script", "mountPath": "/script"}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume
         )  # fmt: skip
-        state = {"name": "state", "persistentVolumeClaim": {"claimName": "agents"}}
-        script = {"name": "script", "configMap": {"name": "model"}}
+        volumes = [{"name": "script", "configMap": {"name": "model"}}, {"name": "tmp", "emptyDir": {}}]
+        texts = {"model.py": MODEL, "tests_script.py": self._script}
         return [
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "site"}, "stringData": kept},
-            files("site", site=SITE), files("model", model=MODEL, tests_script=self._script),
-            claim("hub"), claim("agents"), *ROLE,
-            deployment("model", pod_spec(model, volumes=[script, temporary])), service("model", "model", MODEL_PORT),
-            deployment("proxy", pod_spec(proxy)), service("proxy", "proxy", PROXY_PORT),
-            service("proxy-api", "proxy", API_PORT),
-            deployment("hub", hub_spec), service("hub", "hub", HUB_PORT),
-            deployment("agents", pod_spec(agents, volumes=[state, temporary])),
-            service("agents", "agents", SERVICE_PORT),
+            {
+                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": KEY_SECRET},
+                "stringData": {"api-key": MODEL_KEY},
+            },
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "model"}, "data": texts},
+            deployment("model", pod_spec(one, volumes=volumes)), service("model", MODEL_PORT),
         ]  # fmt: skip
 
-    def start(self) -> None:
-        said = self.namespace.apply(*self.objects())
+    def install(self, *words: str) -> str:
+        """Install the chart, or upgrade to other values, by helm. What it says."""
+        files = [f"--values={file}" for file in self._values]
+        where = ["--namespace", self.namespace.name]
+        return helm("upgrade", "--install", RELEASE, str(self._chart), *where, *files, *words, limit_s=180)
+
+    def start(self, *words: str) -> None:
+        """Install all of it, with `words` for helm, and wait until it is there."""
+        said = self.namespace.apply(*self.model())
+        self.install(*words)
+        if not official_chart():
+            said += self.namespace.apply(*stand_in.objects(merged(CHART / "values.yaml", *self._values)["jupyterhub"]))
         assert "would violate" not in said, said
         self.namespace.wait_until_available("model", "proxy", "agents", "hub")
+        kept = self.namespace.get("secret", "agents")["data"]
+        self.user_password = base64.b64decode(kept["user-password"]).decode()
+        self.admin_password = base64.b64decode(kept["admin-password"]).decode()
 
     def wait_until_answers(self) -> None:
         def answers() -> bool:
@@ -251,12 +151,12 @@ class Site:
 
 
 @contextmanager
-def running_site(namespace: Namespace, script: Path) -> Iterator[Site]:
-    """A site whose model plays the SCRIPT of a file."""
-    site = Site(namespace, script.read_text())
+def running_site(namespace: Namespace, script: Path, folder: Path, *words: str) -> Iterator[Site]:
+    """A site whose model plays the SCRIPT of a file. `folder` is for what helm reads, `words` are helm's."""
+    site = Site(namespace, script.read_text(), folder)
     with ExitStack() as stack:
         stack.callback(site.close)
-        site.start()
-        site.url = stack.enter_context(namespace.forwarded("service/proxy", PROXY_PORT))
+        site.start(*words)
+        site.url = stack.enter_context(namespace.forwarded("service/proxy-public", 80))
         site.wait_until_answers()
         yield site

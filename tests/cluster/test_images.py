@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.kubectl import Namespace, Object, Refused
-from tests.cluster.site import container, pod_spec
+from tests.cluster.objects import container, pod_spec
 from tests.hub.people import eventually
 
 PARTS = {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +11,7 @@ from traitlets.config import Config
 
 from hub_config import configure
 from tests.cluster.rules import against_autopilot, against_restricted
-
-with pytest.MonkeyPatch.context() as patch:
-    # kubernetes_asyncio looks where a cluster is when it is imported.
-    patch.setenv("KUBECONFIG", str(Path(__file__).with_name("no_cluster.yaml")))
-    from kubernetes_asyncio.client import ApiClient
-    from kubespawner import KubeSpawner
+from tests.hub.spawner_pod import pod_of
 
 IMAGE = "registry.example.org/workspace:1"
 TOKEN = "0" * 64
@@ -35,19 +28,6 @@ def c() -> Config:
     config.AgentHub.user_password = "a-password-for-all"
     config.AgentHub.admin_password = "a-password-for-the-admin-of-the-hub"
     return config
-
-
-def pod_of(c: Config, profile: str | None = None) -> dict[str, Any]:
-    """The pod that KubeSpawner would ask the cluster for, as JSON."""
-
-    async def make() -> dict[str, Any]:
-        spawner = KubeSpawner(config=c, _mock=True)
-        spawner.user_options = {"profile": profile} if profile else {}
-        await spawner.load_user_options()
-        async with ApiClient() as client:
-            return dict(client.sanitize_for_serialization(await spawner.get_pod_manifest()))
-
-    return asyncio.run(make())
 
 
 def container(pod: dict[str, Any]) -> dict[str, Any]:
@@ -146,6 +126,7 @@ def test_sizes_can_be_the_sites_own_and_a_single_one_is_not_asked_about(c: Confi
         ({"cpu": True, "memory_gib": 2}, "needs cpu"),
         ({"cpu": 1, "memory_gib": 2, "gpu": 1}, "'gpu'"),
         ({"cpu": 1, "memory_gib": 2, "cpu_limit": 0.5}, "cpu_limit"),
+        ({"cpu": 1, "memory_gib": 2, "default": "yes"}, "default"),
         ("large", "not a dictionary"),
     ],
 )
@@ -169,6 +150,24 @@ def test_what_a_cluster_needs_is_asked_for(c: Config, name: str, says: str) -> N
         configure(c)
 
 
+def test_sizes_go_from_small_to_large_and_the_default_is_the_smallest_or_the_one_that_says_so(c: Config) -> None:
+    """The official chart sorts what it is given by name."""
+    sizes: dict[str, dict[str, object]] = {
+        "large": {"cpu": 2, "memory_gib": 8}, "medium": {"cpu": 1, "memory_gib": 4},
+        "small": {"cpu": 0.5, "memory_gib": 2},
+    }  # fmt: skip
+    c.AgentHub.profiles = sizes
+    configure(c)
+    assert [(profile["slug"], profile["default"]) for profile in c.KubeSpawner.profile_list] == [
+        ("small", True), ("medium", False), ("large", False),
+    ]  # fmt: skip
+    assert container(pod_of(c))["resources"]["requests"]["cpu"] == 0.5
+    sizes["medium"]["default"] = True
+    configure(c)
+    assert [profile["slug"] for profile in c.KubeSpawner.profile_list if profile["default"]] == ["medium"]
+    assert container(pod_of(c))["resources"]["requests"]["cpu"] == 1.0
+
+
 def test_what_the_chart_sets_for_the_hub_stays(c: Config) -> None:
     c.JupyterHub.db_url = "sqlite:////of/the/chart"
     c.JupyterHub.hub_bind_url = "http://:8081"
@@ -176,12 +175,16 @@ def test_what_the_chart_sets_for_the_hub_stays(c: Config) -> None:
     c.ConfigurableHTTPProxy.api_url = "http://proxy-api:8001"
     c.KubeSpawner.extra_pod_config = {"priorityClassName": "of-the-chart"}
     c.KubeSpawner.volumes = {"of-the-chart": {"name": "of-the-chart", "emptyDir": {}}}
+    c.KubeSpawner.environment = {"OF_THE_CHART": "1"}
+    c.KubeSpawner.image_pull_secrets = ["of-the-chart"]
     configure(c)
     assert c.JupyterHub.db_url == "sqlite:////of/the/chart"
     assert c.JupyterHub.hub_bind_url == "http://:8081"
     assert c.ConfigurableHTTPProxy.api_url == "http://proxy-api:8001"
     spec = pod_of(c)["spec"]
     assert spec["priorityClassName"] == "of-the-chart"
+    assert spec["imagePullSecrets"] == [{"name": "of-the-chart"}]
+    assert {"OF_THE_CHART", "ANTHROPIC_BASE_URL"} <= {entry["name"] for entry in spec["containers"][0]["env"]}
     assert {volume["name"] for volume in spec["volumes"]} == {"of-the-chart", "agents-home", "agents-tmp"}
 
 

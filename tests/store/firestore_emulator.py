@@ -56,13 +56,13 @@ class NoEmulator(RuntimeError):
 
 
 @contextlib.contextmanager
-def running_emulator(folder: Path) -> Iterator[Emulator]:
+def running_emulator(folder: Path, host: str = "127.0.0.1") -> Iterator[Emulator]:
     """An emulator that has started, with its log and gcloud's in `folder`. It holds browsers, but not clients with an
-    identity, to our rules."""
+    identity, to our rules. `host` is the address it listens at; its `address` is that of this machine for itself."""
     output = folder / "firestore-emulator.log"
     for attempt in range(ATTEMPTS):
         port = _free_port()
-        process = _start(folder, port, output)
+        process = _start(folder, port, output, host)
         try:
             if _answers(process, port):
                 yield Emulator(port)
@@ -110,11 +110,11 @@ def _locked(file: Path, how: int) -> Iterator[None]:
         yield
 
 
-def _start(folder: Path, port: int, output: Path) -> subprocess.Popen[bytes]:
+def _start(folder: Path, port: int, output: Path, host: str) -> subprocess.Popen[bytes]:
     with output.open("wb") as log:
         # gcloud starts a shell, which starts Java: the reaper takes all along, also when this process is killed.
         return subprocess.Popen(
-            [sys.executable, "-IS", reaper.__file__, *_command(port)],
+            [sys.executable, "-IS", reaper.__file__, *_command(port, host)],
             env={
                 **os.environ,
                 "CLOUDSDK_CONFIG": str(folder / "gcloud"),
@@ -137,14 +137,14 @@ def _free_port() -> int:
             return port
 
 
-def _command(port: int) -> list[str]:
+def _command(port: int, host: str) -> list[str]:
     gcloud = shutil.which("gcloud")
     if gcloud is None or shutil.which("java") is None:
         raise NoEmulator(
             "The Firestore emulator needs gcloud and Java: see https://cloud.google.com/sdk/docs/install, then "
             "`gcloud components install cloud-firestore-emulator`."
         )
-    return [gcloud, "emulators", "firestore", "start", f"--host-port=127.0.0.1:{port}", f"--rules={RULES}"]
+    return [gcloud, "emulators", "firestore", "start", f"--host-port={host}:{port}", f"--rules={RULES}"]
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> bool:

@@ -13,6 +13,7 @@ from traitlets.config import Application, catch_config_error
 
 from .._version import __version__
 from .budgets.meter import Budgets
+from .draining import DrainingServer
 from .front_door.config import FrontDoor
 from .gateway.config import Gateway
 from .identity import LONGEST_S
@@ -100,6 +101,11 @@ class AgentsService(Application):
         5, min=0, help="Seconds that calls under way may take to end when the service is stopped; then they are cut."
     ).tag(config=True)
 
+    drain_s = Float(
+        0.0, min=0.0, help="Seconds for which the service goes on taking calls when it is stopped, closing the "
+        "connection of each, before stop_timeout_s counts: 5 where another replica takes over, 0 where none does."
+    ).tag(config=True)  # fmt: skip
+
     @default("state_dir")
     def _default_state_dir(self) -> str:
         if given := os.environ.get("JUPYTERHUB_AGENTS_SERVICE_STATE"):
@@ -186,7 +192,7 @@ class AgentsService(Application):
         address = urlsplit(self.url)
         logging.basicConfig(level=logging.INFO, format="[%(levelname).1s %(asctime)s %(name)s] %(message)s")
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        uvicorn.Server(
+        DrainingServer(
             uvicorn.Config(
                 build(self),
                 host=address.hostname or "127.0.0.1",
@@ -203,7 +209,8 @@ class AgentsService(Application):
                 # Longer than clients keep theirs, so that none sends on a connection that is closing.
                 timeout_keep_alive=120,
                 timeout_graceful_shutdown=self.stop_timeout_s,
-            )
+            ),
+            self.drain_s,
         ).run()
 
 
