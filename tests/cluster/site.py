@@ -54,6 +54,7 @@ def site_values() -> dict[str, Any]:
                     "AgentHub": {
                         "cull_timeout": 0,
                         "stop_grace_s": 30,
+                        "temporary_gib": 1,
                         "managed_settings": {"permissions": {"deny": [DENIED]}},
                     }
                 },

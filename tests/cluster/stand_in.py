@@ -60,14 +60,15 @@ def labels(component: str, *access: str) -> dict[str, str]:
     return COMMON | own | {f"{ACCESS}-{name}": "true" for name in access}
 
 
-def let_in(component: str, *rules: tuple[int, str]) -> Object:
-    """A policy that lets the pods that have the label network-access-NAME in to a port."""
+def let_in(component: str, *rules: tuple[int, str | None]) -> Object:
+    """A policy that lets the pods that have the label network-access-NAME in to a port; None is everybody."""
     return {
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": component},
         "spec": {
             "podSelector": {"matchLabels": {"app.kubernetes.io/component": component}}, "policyTypes": ["Ingress"],
             "ingress": [
-                {"from": [{"podSelector": {"matchLabels": {f"{ACCESS}-{name}": "true"}}}], "ports": [{"port": port}]}
+                {"ports": [{"port": port}]}
+                | ({"from": [{"podSelector": {"matchLabels": {f"{ACCESS}-{name}": "true"}}}]} if name else {})
                 for port, name in rules
             ],
         },
@@ -125,7 +126,7 @@ def objects(values: dict[str, Any]) -> list[Object]:
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hub"}, "data": config},
         claim("hub"), *ROLE,
         let_in("hub", (HUB_PORT, "hub")),
-        let_in("proxy", (PROXY_PORT, "proxy-http"), (API_PORT, "proxy-api")),
+        let_in("proxy", (PROXY_PORT, None), (API_PORT, "proxy-api")),
         deployment("proxy", pod_spec(proxy), **of_proxy),
         service("proxy-public", 80, PROXY_PORT, **labels("proxy")), service("proxy-api", API_PORT, **labels("proxy")),
         deployment("hub", hub_spec, **of_hub), service("hub", HUB_PORT, **labels("hub")),

@@ -1,0 +1,147 @@
+"""What one person does to their own workspace, on purpose or not, is no trouble of another's run, nor of the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.runs import end_of, events, make_agent, start
+from tests.cluster.script import SHIFTS
+from tests.cluster.site import Site
+from tests.hub.kernel import Kernel
+from tests.hub.people import Person, eventually
+
+KINDLY_STOPPED_S = 30
+
+FORK_BOMB = """
+import mmap, os, time
+
+count, end = mmap.mmap(-1, 8), time.monotonic() + LIMIT_S
+while time.monotonic() < end:
+    number = int.from_bytes(count[:], "little")
+    # An end of its own, for a cluster that does not end it; and a megabyte each, as a program of some use has.
+    if number < LIMIT:
+        count[:] = (number + 1).to_bytes(8, "little")
+        try:
+            if os.fork() == 0:
+                held = bytearray(os.urandom(1 << 20))
+        except OSError:
+            time.sleep(0.01)
+"""
+LIMIT, LIMIT_S = 4000, 30
+
+MEMORY_HOG = "held = [bytearray(os.urandom(1 << 24)) for _ in range(256)]"
+"""4 GiB in the end, of a workspace that may have 1.5."""
+
+FULL_DISK = """
+import os
+
+file = os.open("/tmp/large", os.O_CREAT | os.O_WRONLY)
+os.posix_fallocate(file, 0, SIZE)
+os.close(file)
+"""
+
+
+class Work:
+    """A run of somebody's that goes on until it is told that it is enough."""
+
+    def __init__(self, site: Site, person: Person) -> None:
+        self.site = site
+        self.person = person
+        make_agent(person, "worker", tools=["Bash(*)"])
+        self.pod = site.pod_name(person)
+        self.run = start(person, "worker", "Please work until I say.")
+        eventually(lambda: self.ticks() > 0, within=90, what="the run is at work")
+
+    def ticks(self) -> int:
+        _, said = self.site.namespace.try_inside(self.pod, "wc -l < ~/agents/worker/ticks.txt")
+        return int(said) if said.isdigit() else 0
+
+    def goes_on(self) -> None:
+        before = self.ticks()
+        eventually(lambda: self.ticks() >= before + 3, within=60, every=0.5, what="the run goes on")
+        assert self.person.workspace.get(f"api/runs/{self.run}").json()["status"] == "running"
+
+    def enough(self) -> None:
+        self.site.namespace.inside(self.pod, "sh", "-c", "touch ~/agents/worker/enough")
+
+
+@pytest.fixture(scope="module")
+def work(site: Site) -> Iterator[Work]:
+    """Ada's, through all that her neighbours do."""
+    ada = site.person("ada").spawn()
+    work = Work(site, ada)
+    yield work
+    ada.stop()
+
+
+@pytest.fixture(scope="module")
+def dan(site: Site, work: Work) -> Iterator[Person]:
+    """Who has filled his /tmp: the cluster takes a while to see that, in which the others make trouble."""
+    dan = site.person("dan").spawn()
+    with Kernel(dan) as kernel:
+        kernel.begin(f"SIZE = {int(1.3 * 2**30)}\n{FULL_DISK}")
+    yield dan
+    dan.stop()
+
+
+@pytest.fixture
+def bob(site: Site, work: Work, dan: Person) -> Iterator[Person]:
+    bob = site.person("bob").spawn()
+    yield bob
+    bob.stop()
+
+
+def out_of_memory(site: Site, pod: str) -> bool:
+    """Whether the kernel has ended a process of this pod's because of its limit, or all of them."""
+    found = site.namespace.all("pods", component="singleuser-server")
+    [status] = [each["status"] for each in found if each["metadata"]["name"] == pod] or [{"phase": "gone"}]
+    if status["phase"] != "Running":
+        return True
+    counts = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
+    _, said = site.namespace.try_inside(pod, counts)
+    return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in said.splitlines())
+
+
+def a_third_person_comes_and_goes(site: Site) -> None:
+    with_us = site.person("cyd").spawn()
+    with_us.stop()
+
+
+def test_a_memory_hog_ends_in_its_own_pod(site: Site, work: Work, bob: Person) -> None:
+    pod = site.pod_name(bob)
+    with Kernel(bob) as kernel:
+        kernel.begin(f"import os\n{MEMORY_HOG}")
+        eventually(lambda: out_of_memory(site, pod), within=60, every=1, what="bob's memory is at its end")
+    work.goes_on()
+
+
+def test_a_fork_bomb_ends_in_its_own_pod(site: Site, work: Work, bob: Person) -> None:
+    pod = site.pod_name(bob)
+    assert not out_of_memory(site, pod)
+    program = f"LIMIT, LIMIT_S = {LIMIT}, {LIMIT_S}\n{FORK_BOMB}"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {program!r}], start_new_session=True)"
+    with Kernel(bob) as kernel:
+        kernel.execute(code)
+    before = work.ticks()
+    eventually(lambda: out_of_memory(site, pod), within=LIMIT_S, every=0.5, what="the bomb is at the pod's end")
+    work.goes_on()
+    assert work.ticks() > before
+    # A home is left as it was, and bob comes back.
+    a_third_person_comes_and_goes(site)
+
+
+def test_a_full_disk_ends_with_its_own_pod(site: Site, work: Work, dan: Person) -> None:
+    eventually(lambda: not dan.is_ready(), within=150, every=1, what="the cluster stops dan's workspace")
+    work.goes_on()
+    assert "large" not in site.namespace.inside(work.pod, "ls", "/tmp")  # noqa: S108 - of the pod
+    dan.spawn()
+    assert "large" not in site.namespace.inside(site.pod_name(dan), "ls", "/tmp")  # noqa: S108 - of the pod
+
+
+def test_the_run_beside_them_comes_to_its_end_without_a_gap(work: Work) -> None:
+    work.enough()
+    assert end_of(work.person, work.run) == "succeeded"
+    found = events(work.person, work.run)
+    assert str(found).count("'tool_use'") >= SHIFTS or str(found).count("Bash") >= SHIFTS
