@@ -332,8 +332,8 @@ print(json.dumps({"folders": kept, "files": written, "settings": system}))
 
 def test_a_workspace_writes_to_its_home_and_temporary_places_alone(inside: Run) -> None:
     said = json.loads(inside(WRITE, within=90))
-    # In memory, and counted as the pod's: shared memory and queues, which Kubernetes gives every container.
-    assert set(said["folders"]) == {"/home/jovyan", "/tmp", "/dev/shm", "/dev/mqueue"}  # noqa: S108 - named, not used
+    # Shared memory, which every container is given, counts as the pod's memory.
+    assert set(said["folders"]) == {"/home/jovyan", "/tmp", "/dev/shm"}  # noqa: S108 - named, not used
     devices = {"null", "zero", "full", "random", "urandom", "tty", "ptmx", "termination-log"}
     assert {file for file in said["files"] if not file.startswith("/dev/pts/")} <= {f"/dev/{name}" for name in devices}
     assert said["settings"] == []

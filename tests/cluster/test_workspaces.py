@@ -115,20 +115,12 @@ def test_an_agent_cannot_loosen_the_policy(site: Site, ana: Person) -> None:
     site.namespace.inside(pod, "sh", "-c", "rm ~/.claude/settings.json ~/agents/walker/.claude/settings.json")
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_a_run_under_way_is_interrupted_loses_nothing_and_goes_on_in_the_next_pod(
-    site: Site, ana: Person, how: str
-) -> None:
+def test_a_run_under_way_is_interrupted_loses_nothing_and_goes_on_in_the_next_pod(site: Site, ana: Person) -> None:
     run = start(ana, "walker", "Please take the steps.")
     seen = eventually(
         lambda: found if "step 2" in str(found := events(ana, run)) else [], within=60, what="the run takes its steps"
     )
-    pod = site.pod_name(ana)
-    if how == "stopped":
-        stop(site, ana)
-    else:
-        site.namespace.run("delete", "pod", pod, "--force", "--grace-period=0")
-        eventually(lambda: not ana.is_ready(), within=120, what="the hub knows that the pod is gone")
+    stop(site, ana)
     ana.spawn()
 
     assert status(ana, run) == "interrupted"
@@ -139,15 +131,3 @@ def test_a_run_under_way_is_interrupted_loses_nothing_and_goes_on_in_the_next_po
     assert end_of(ana, run) == "succeeded"
     assert "I am back, and done." in results(ana, run)
     assert events(ana, run)[: len(after)] == after
-
-
-def test_hub_and_service_are_replaced_under_a_run(site: Site, ana: Person) -> None:
-    site.namespace.inside(site.pod_name(ana), "sh", "-c", "rm -f ~/agents/walker/steps.txt")
-    run = start(ana, "walker", "Please take the steps.")
-    eventually(lambda: "step 2" in str(events(ana, run)), within=60, what="the run takes its steps")
-    for name in ("hub", "agents"):
-        site.namespace.run("rollout", "restart", f"deployment/{name}")
-    site.namespace.wait_until_available("hub", "agents")
-    assert end_of(ana, run) == "succeeded"
-    steps = site.namespace.inside(site.pod_name(ana), "sh", "-c", "cat ~/agents/walker/steps.txt").splitlines()
-    assert steps == [f"step {number}" for number in range(16)]
