@@ -310,6 +310,7 @@ for place, folders, files in os.walk("/"):
         path.write_text("x")
         path.unlink()
         kept.append(place)
+        continue
     except OSError:
         pass
     for name in files:
