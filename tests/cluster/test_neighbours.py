@@ -95,11 +95,13 @@ def bob(site: Site, work: Work, dan: Person) -> Iterator[Person]:
 
 
 def out_of_memory(site: Site, pod: str) -> bool:
-    """Whether the kernel has ended a process of this pod's because of its limit, or all of them."""
-    found = site.namespace.all("pods", component="singleuser-server")
-    [state] = [each["status"] for each in found if each["metadata"]["name"] == pod] or [{"phase": "gone"}]
-    if state["phase"] != "Running":
-        return True
+    """Whether the kernel has ended a process of this pod's because of its limit, or the whole container, which is then
+    started again."""
+    found = {each["metadata"]["name"]: each["status"] for each in site.namespace.all("pods")}
+    for container in found[pod]["containerStatuses"]:
+        for state in (container["state"], container["lastState"]):
+            if state.get("terminated", {}).get("reason") == "OOMKilled":
+                return True
     counts = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
     try:
         _, said = site.namespace.try_inside(pod, counts)
@@ -128,7 +130,6 @@ def test_a_fork_bomb_ends_in_its_own_pod(site: Site, work: Work, bob: Person) ->
     with Kernel(bob) as kernel:
         kernel.execute(code)
     work.goes_on()
-    # As long as it lasts nothing else may start there, not even what looks at how it stands.
     eventually(lambda: out_of_memory(site, pod), within=4 * LIMIT_S, every=1, what="bob's memory is at its end")
     work.goes_on()
     a_third_person_comes_and_goes(site)
