@@ -164,7 +164,7 @@ def secrets_of(namespace: Namespace) -> dict[str, str]:
     for secret in ("agents", "hub", KEY_SECRET):
         for key, value in namespace.get("secret", secret)["data"].items():
             found[f"{secret}/{key}"] = base64.b64decode(value).decode()
-    return found
+    return {name: value for name, value in found.items() if value}
 
 
 SEARCH = """
