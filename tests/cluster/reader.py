@@ -9,6 +9,7 @@ from typing import Self
 
 import httpx
 
+from jupyterhub_agents.client.follow import SILENCE_S
 from tests.cluster.site import Site
 from tests.hub.door import Door
 from tests.hub.people import Person, eventually
@@ -51,7 +52,9 @@ class Reader:
         headers = {"Accept": "text/event-stream"}
         if self.numbers:
             headers["Last-Event-ID"] = str(self.numbers[-1])
-        for count, (kind, told, number) in enumerate(self._door.stream("GET", self._path, headers=headers)):
+        # A connection whose other end is gone says nothing, not even its signs of life.
+        told_so_far = self._door.stream("GET", self._path, headers=headers, timeout=SILENCE_S)
+        for count, (kind, told, number) in enumerate(told_so_far):
             self.connections += count == 0
             if kind == "event":
                 self.numbers.append(int(number))
