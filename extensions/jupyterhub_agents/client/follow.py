@@ -24,7 +24,7 @@ Item: TypeAlias = Event | Delta | Run
 FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 5.0
 SILENCE_S = 12.0
-"""Seconds without a byte after which a connection is taken for dead: the server says something every 15 s. It is
+"""Seconds without a byte after which a connection is taken for dead: the server says something every 5 s. It is
 often the only sign, because JupyterHub's proxy keeps a stream open whose server has gone (seen with 5.3)."""
 LASTING_S = 10.0
 """Seconds after which a connection was contact even when there was nothing new to say."""
