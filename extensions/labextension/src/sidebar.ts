@@ -62,6 +62,8 @@ export class AgentsSidebar extends SidePanel implements IAgentsSidebar {
 
   reveal(section: Widget): void {
     this.showPanel();
+    // The panel's own activation goes to its first section: it is to be over before this one's.
+    MessageLoop.flush();
     if (this.content instanceof AccordionPanel) {
       const at = this.content.widgets.indexOf(section);
       if (at >= 0) {

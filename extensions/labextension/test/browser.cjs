@@ -9,3 +9,7 @@ node.ResizeObserver ??= class ResizeObserver {
   disconnect() {}
 };
 node.matchMedia ??= () => ({ matches: false, addEventListener() {}, removeEventListener() {} });
+// JupyterLab's clipboard complains where there is none.
+Object.defineProperty(node.navigator ?? {}, 'clipboard', {
+  value: { readText: () => Promise.resolve(''), writeText: () => Promise.resolve() }
+});

@@ -23,6 +23,9 @@ export type Call =
   | { kind: 'question'; questions: IQuestion[] }
   | { kind: 'other'; text: string };
 
+/** Claude Code's tool by which it asks the person something. */
+export const QUESTION = 'AskUserQuestion';
+
 type Input = Readonly<Record<string, unknown>>;
 
 /** Characters that are not seen, or that turn the order of what is: a command must not look like another one. */
@@ -85,7 +88,7 @@ export function callOf(approval: Pick<Approval, 'tool' | 'input'>, before = ''):
         return change(notebook_path, [['', new_source]], rest);
       }
       break;
-    case 'AskUserQuestion': {
+    case QUESTION: {
       const questions = questionsOf(input);
       if (questions.length) {
         return { kind: 'question', questions };

@@ -11,6 +11,7 @@ import { CommandIDs } from '../commands';
 import { words } from '../i18n';
 import { agentsIcon } from '../icons';
 import { IAgentsModel, IAgentsSidebar } from '../tokens';
+import { QUESTION } from './call';
 import type { Inbox } from './inbox';
 import type { DesktopChoice } from './notify';
 import { Notifier } from './notify';
@@ -110,7 +111,7 @@ export const approvalsPlugin: JupyterFrontEndPlugin<void> = {
         const scope = args['scope'];
         const inbox = focused();
         // An answer takes words; a key has none.
-        if (inbox?.current?.tool !== 'AskUserQuestion') {
+        if (inbox?.current?.tool !== QUESTION) {
           await inbox?.decide(scope === 'agent' || scope === 'run' ? scope : 'once');
         }
       }

@@ -2,7 +2,8 @@
 
 import type { ReactElement } from 'react';
 
-import { ApprovalActions, QUESTION } from '../approval-actions';
+import { QUESTION } from '../approvals/call';
+import { DecideAlone } from '../approvals/decide';
 import type { Block, IAsked, ICall, IHunk } from './blocks';
 import { intendedHunks, isWaiting, textOf } from './blocks';
 import { BlockView } from './block';
@@ -50,13 +51,13 @@ export function Card(props: { call: ICall; ended: boolean }): ReactElement {
           {state === 'done' ? seconds(call.time, call.result?.time) : words[state]}
         </span>
       </header>
-      <Body call={call} />
+      <Body call={call} ended={ended} />
       {call.approval && <Asked approval={call.approval} ended={ended} />}
     </section>
   );
 }
 
-function Body(props: { call: ICall }): ReactElement | null {
+function Body(props: { call: ICall; ended: boolean }): ReactElement | null {
   const { call } = props;
   const { trans } = useTools();
   const result = call.result && (
@@ -97,7 +98,8 @@ function Body(props: { call: ICall }): ReactElement | null {
     );
   }
   if (call.tool === QUESTION && !call.result) {
-    return <Question input={call.input} />;
+    // While it waits, the form below has the question.
+    return call.approval && isWaiting(call.approval) && !props.ended ? null : <Question input={call.input} />;
   }
   const isShort = !call.tool.startsWith('mcp__') && summary(call) !== '';
   return (
@@ -172,8 +174,8 @@ export function Asked(props: { approval: IAsked; ended: boolean }): ReactElement
     return (
       <div className="jp-AgentsRun-asked">
         {approval.reason && <p className="jp-AgentsRun-dim">{approval.reason}</p>}
-        <ApprovalActions
-          approval={{ ...approval, rules: [...approval.rules] }}
+        <DecideAlone
+          approval={approval}
           model={model}
           trans={trans}
           label={trans.__('Decide about %1', nameOf(approval.tool).name)}
