@@ -12,9 +12,6 @@ TAG ?= 1
 # Most tests wait for other processes most of the time. In their own order the long files come first.
 WORKERS ?= 4
 
-# Each has JupyterLab in a browser to itself for minutes, which starves what runs beside it: `make panel-test` has them.
-LONG := $(addprefix tests/browser/panel/,test_agents.py test_inbox.py test_long_run.py test_run.py)
-
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 INSTALL := $(BIN)/python tools/install.py
@@ -23,7 +20,7 @@ PANEL_SOURCES := $(shell find $(PANEL)/src $(PANEL)/style $(PANEL)/schema $(PANE
 	$(wildcard $(PANEL)/tsconfig*.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check panel-test images cluster-test chart-e2e bench lock clean
+.PHONY: help run test check images cluster-test chart-e2e bench lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 # What a command needs is made in the order in which it is listed.
@@ -32,7 +29,6 @@ PANEL_SOURCES := $(shell find $(PANEL)/src $(PANEL)/style $(PANEL)/schema $(PANE
 help:
 	@echo 'make run     start a hub here and say where to sign in   (PORT=8000 STATE=.local)'
 	@echo 'make test    run the tests            (ARGS="tests/hub -k culler" WORKERS=0 one after the other)'
-	@echo 'make panel-test   all tests of the JupyterLab panel in a browser, one after the other'
 	@echo 'make check   ruff, mypy and hadolint; tsc, eslint, prettier and jest for the panel'
 	@echo 'make images  the images of workspace, hub, service and proxy   (IMAGE_BUILD="docker build" IMAGES=name TAG=1)'
 	@echo 'make cluster-test   the tests on the cluster that KUBECONFIG points at, which has these images'
@@ -47,10 +43,7 @@ run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/p
 	@exec $(BIN)/python -m hub_config.launch --port '$(PORT)' --state '$(STATE)'
 
 test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/panel $(STAMPS)/terminal
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile --no-loadscope-reorder --ignore=tests/cluster $(LONG:%=--ignore=%) $(ARGS)
-
-panel-test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/panel $(STAMPS)/terminal
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest tests/browser/panel $(ARGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile --no-loadscope-reorder --ignore=tests/cluster $(ARGS)
 
 # One after the other: the workspace is the largest, and its layers are a start for the rest.
 images:

@@ -43,8 +43,8 @@ export class Watched<T> implements IWatched<T> {
     this._poll = new Poll({
       name: `@jupyterhub-agents/labextension:${name}`,
       factory: () => this._ask(),
-      // A failure is no reason to stay away for long: the server may be back in a moment.
-      frequency: { interval, backoff: 2, max: Math.max(interval, 10_000) },
+      // A failure is no reason to stay away longer: the server may be back in a moment.
+      frequency: { interval, backoff: false },
       standby
     });
   }

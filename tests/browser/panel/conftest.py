@@ -28,7 +28,7 @@ READY_MS = 60_000
 CONFIG = """
 from hub_config import configure
 configure(c)
-c.Spawner.args = [*c.Spawner.get("args", []), "--LabApp.expose_app_in_browser=True"]
+c.Spawner.args = [*c.Spawner.get("args", []), "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"]
 """
 """`window.jupyterapp` is there: the tests know by it when JupyterLab is ready, and run commands."""
 

@@ -12,10 +12,11 @@ from playwright.sync_api import Locator, Page, expect
 
 from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.replies import say, use
-from tests.browser.panel.conftest import close_documents, make_agent, run_command, start_run
+from tests.browser.panel.conftest import OpenLab, close_documents, make_agent, run_command, start_run
 from tests.hub.people import Person, RunningHub, eventually
 
 COMMAND = "mkdir first \\\n  second"
+STAY = "python3 -c 'import time; time.sleep(600)'"
 DISKS = {
     "question": "Which disk?", "header": "Disk", "multiSelect": False,
     "options": [{"label": "The fast one", "description": "Small"}, {"label": "The large one", "description": "Slow"}],
@@ -29,6 +30,8 @@ SCRIPT = {
                           use("Write", {"file_path": "notes.txt", "content": "one\ntwo, mended\n"}), say("Mended.")],
     "ask me": [use("AskUserQuestion", {"questions": [DISKS]}), say("Thanks.")],
     "be brief": say("Brief."),
+    "spend a dollar": say("Spent.").usage(output_tokens=400_000),
+    "touch and stay": [use("Bash", {"command": "touch by-keys"}), use("Bash", {"command": STAY}), say("Never said.")],
 }  # fmt: skip
 SERIOUS = ("serious", "critical")
 WAIT_MS = 60_000
@@ -183,35 +186,81 @@ def test_who_does_not_see_the_inbox_is_told_by_a_toast_that_leads_there(ada: Per
     expect(toast).to_have_count(0)
 
 
-def test_a_used_up_budget_says_so_and_whom_to_ask(
-    ada: Person, hub: RunningHub, lab: Page, model: ScriptedModel
-) -> None:
+def test_a_spent_budget_says_so_and_whom_to_ask(ada: Person, hub: RunningHub, lab: Page) -> None:
     reader = str(make_agent(ada, "Reader")["id"])
     admin = hub.person("admin")
     budget, token = "/services/agents/api/budgets/person/ada", {"Authorization": f"Bearer {admin.token}"}
     footer = lab.locator("#jp-agents-budget")
     expect(footer.get_by_role("button", name=re.compile("spent today, no limit"))).to_be_visible()
-    answer = admin.browser.put(budget, headers=token, json={"day_usd": "0", "month_usd": "20.00"})
+    answer = admin.browser.put(budget, headers=token, json={"day_usd": "1.00", "month_usd": "20.00"})
     assert answer.status_code == 200, answer.text
     try:
+        ended(ada, start_run(ada, reader, "spend a dollar"))
+        run = start_run(ada, reader, "be brief")
+        assert ended(ada, run)["status"] == "failed"
         contact = ada.workspace.get("api/budget").json()["contact"]
+        told = re.compile(
+            rf"The budget of ada for today is used up: .* of \$1\.00 is spent\..*Ask {re.escape(contact)}"
+        )
+        expect(lab.get_by_role("alert").filter(has_text=told)).to_be_visible()
+        row = lab.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text="Reader: be brief").first
+        expect(row.get_by_text(told)).to_be_visible()
+        run_command(lab, "agents:open-run", runId=run)
+        expect(lab.get_by_role("log").locator(".jp-AgentsRun-error").get_by_text(told)).to_be_visible()
         run_command(lab, "agents:refresh")
         footer.get_by_role("button", name="$0.00 left today").click()
         expect(footer.get_by_role("meter", name="You, today").first).to_have_attribute("aria-valuenow", "0")
         expect(footer.get_by_text("An administrator has set it.").first).to_be_visible()
         expect(footer.get_by_text(f"Whom to ask: {contact}")).to_be_visible()
-        run = start_run(ada, reader, "be brief")
-        assert ended(ada, run)["status"] == "failed"
-        told = re.compile(rf"ada has a budget of \$0\.00 for today, so no call can be made.*Ask {re.escape(contact)}")
-        toast = f"ada has a budget of $0.00 for today, so no call can be made. Ask {contact}."
-        expect(lab.get_by_role("alert").filter(has_text=toast)).to_be_visible()
-        row = lab.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text="Reader: be brief").first
-        expect(row.get_by_text(told)).to_be_visible()
     finally:
         admin.browser.delete(budget, headers=token)
     row.get_by_role("button", name="More for this run of Reader").click()
     lab.get_by_role("menuitem", name="Resume").click()
     eventually(lambda: begun(ada, run) == 2, within=60, what="the run goes on")
+
+
+def test_an_agent_is_found_run_read_allowed_and_stopped_by_keyboard_alone(
+    ada: Person, lab: Page, inbox: Locator
+) -> None:
+    keys = lab.keyboard
+    run_command(lab, "filebrowser:activate")
+    make_agent(ada, "Typist", allowed_tools=["Bash(python3:*)"])  # elsewhere: the panel finds it by itself
+    keys.press("Control+Shift+y")
+    expect(lab.get_by_role("searchbox", name="Search agents")).to_be_focused()
+    keys.type("typ")
+    found = lab.get_by_role("list", name="Agents", exact=True).get_by_role("listitem")
+    expect(found).to_have_count(1)
+    tab_to(lab, found.get_by_role("button", name="Run Typist"))
+    keys.press("Enter")
+    expect(lab.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
+    keys.type("touch and stay")
+    keys.press("Control+Enter")
+    log = lab.get_by_role("log")
+    expect(log.locator("[data-tool=Bash]")).to_contain_text("touch by-keys")
+    expect(log).to_be_focused()
+    keys.press("Alt+y")
+    keys.press("a")
+    expect(inbox.locator("[aria-expanded=true]")).to_be_focused()
+    keys.press("a")
+    expect(inbox.get_by_text("Nothing waits for you.")).to_be_focused()
+    expect(log.locator("[data-tool=Bash]").last).to_contain_text("time.sleep")
+    assert (ada.home / "agents" / "typist" / "by-keys").is_file()
+    keys.press("Alt+y")
+    keys.press("s")
+    expect(lab.locator(".jp-AgentsRun-facts").get_by_role("status")).to_have_text("stopped")
+    keys.press("Control+Shift+y")
+    expect(lab.get_by_role("searchbox", name="Search agents")).to_be_focused()
+    keys.press("Control+a")
+    keys.press("Delete")
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Press Tab until it has the focus."""
+    for _ in range(8):
+        if target.evaluate("one => one === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    expect(target).to_be_focused()
 
 
 def test_runs_are_found_by_agent_status_and_words(ada: Person, maker: str, lab: Page) -> None:
@@ -253,3 +302,15 @@ def test_nothing_serious_is_in_the_way_of_people_with_disabilities(
     decide = f"api/approvals/{waiting(ada, run)['id']}/decide"
     assert ada.workspace.post(decide, json={"decision": "deny"}).status_code == 200
     ended(ada, run)
+
+
+def test_a_korean_reads_korean(ada: Person, open_lab: OpenLab) -> None:
+    settings = "lab/api/settings/@jupyterlab/translation-extension:plugin"
+    assert ada.workspace.put(settings, json={"raw": '{"locale": "ko_KR"}'}).status_code == 204
+    try:
+        page = open_lab()
+        expect(page.locator("#jp-agents-sidebar").get_by_text("승인을 기다리는 항목이 없습니다.")).to_be_visible()
+        expect(page.get_by_role("button", name=re.compile("^에이전트: [0-9]+개 실행 중"))).to_be_visible()
+        page.context.close()
+    finally:
+        ada.workspace.put(settings, json={"raw": "{}"})

@@ -12,9 +12,11 @@ from playwright.sync_api import Locator, Page, expect
 
 from jupyterhub_agents.testing.replies import Entry, Reply, fail, say, think, use
 from tests.browser.panel.conftest import OpenLab, close_documents, make_agent, run_command, start_run
-from tests.hub.people import Person, eventually
+from tests.browser.panel.long_run import FIRST_WORDS, LAST_WORDS, make_long_run
+from tests.hub.people import Person, RunningHub, eventually
 
 WORDS = [f"word{number}" for number in range(120)]
+COUNT = WORDS[:40]
 LOOP = "python3 -c 'import time; time.sleep(600)'"
 REFUSAL = "The month's budget of ada is used up: $0.00 of $50.00 are left. Ask your admin, ops@example.org."
 TOOLS: list[Reply] = [
@@ -27,7 +29,9 @@ SCRIPT: dict[str, Sequence[Entry] | Entry] = {
     "count slowly": say(" ".join(WORDS)).paced(0.2),
     "show your tools": TOOLS,
     "ask first": [use("Bash", {"command": "touch asked-first"}), say("It was allowed.")],
+    "count and ask": [say(" ".join(COUNT)).paced(0.2) + use("Bash", {"command": "touch counted"}), say("All is said.")],
     "work for ever": [use("Bash", {"command": LOOP}), say("It never ends.")],
+    "Continue": say("Finished after the break."),
     "never mind": say("I leave it then."),
     "and then": say("That was said after it."),
     "use it up": fail(429, "billing_error", REFUSAL, headers={"x-should-retry": "false"}).always(),
@@ -120,20 +124,25 @@ def test_nothing_is_missing_or_twice_after_twenty_seconds_without_a_network(ada:
         page.wait_for_timeout(20_000)  # the outage itself
     finally:
         page.context.set_offline(False)
-    expect(log(page).get_by_text(" ".join(WORDS))).to_have_count(1, timeout=60_000)
+    expect(log(page).get_by_text(" ".join(WORDS))).to_have_count(1)
     expect(page.get_by_text("The connection is lost.")).to_have_count(0)
     assert log(page).inner_text().count("word7 ") == 1
+    page.context.close()
 
 
 def test_a_reload_in_the_middle_finds_the_run(ada: Person, open_lab: OpenLab) -> None:
     page = open_lab()
-    show(page, ada, "count slowly")
+    run = show(page, ada, "count and ask")
     expect(log(page)).to_contain_text("word3 ")
     layouts = lambda: json.dumps(ada.workspace.get("lab/api/workspaces").json())  # noqa: E731 - polled
-    eventually(lambda: "agents-run" in layouts(), within=30, what="JupyterLab keeps its layout")
+    eventually(lambda: run in layouts(), within=60, what="JupyterLab keeps its layout")
     page.goto("/user/ada/lab")
-    expect(page.locator(".jp-AgentsRun-facts")).to_contain_text("running", timeout=60_000)
-    expect(log(page).get_by_text(" ".join(WORDS))).to_have_count(1, timeout=60_000)
+    expect(page.locator(".jp-AgentsRun-facts")).to_contain_text(re.compile("running|waiting"))
+    expect(log(page).get_by_text(" ".join(COUNT))).to_have_count(1)
+    log(page).get_by_role("button", name="Approve once").click()
+    expect(log(page).get_by_text("All is said.")).to_be_visible()
+    assert log(page).inner_text().count("word7 ") == 1
+    page.context.close()
 
 
 def test_its_session_goes_on_in_the_terminal(ada: Person, lab: Page) -> None:
@@ -165,19 +174,60 @@ def test_what_the_site_refuses_is_said_in_its_words(ada: Person, lab: Page) -> N
     error = log(lab).locator(".jp-AgentsRun-error")
     expect(error).to_contain_text("failed")
     expect(error).to_contain_text(REFUSAL)
+    lab.get_by_role("button", name="Hide notification").click()
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_no_serious_accessibility_fault(ada: Person, lab: Page, theme: str) -> None:
-    run_command(lab, "apputils:change-theme", theme=theme)
+def test_no_serious_accessibility_fault(ada: Person, lab: Page) -> None:
     show(lab, ada, "show your tools")
     expect(log(lab).get_by_role("heading", name="Finished")).to_be_visible()
     lab.locator(".jp-AgentsRun-thinking summary").click()
-    results = Axe().run(lab, context=".jp-AgentsRun")
-    faults = [fault for fault in results.response["violations"] if fault["impact"] in ("serious", "critical")]
-    found = [(fault["id"], [node["html"][:200] for node in fault["nodes"]]) for fault in faults]
-    run_command(lab, "apputils:change-theme", theme="JupyterLab Light")
-    assert found == []
+    try:
+        for theme in ("JupyterLab Dark", "JupyterLab Light"):
+            run_command(lab, "apputils:change-theme", theme=theme)
+            expect(lab.locator(f"body[data-jp-theme-name='{theme}']")).to_be_attached()
+            answer = Axe().run(lab, context=".jp-AgentsRun").response
+            assert "color-contrast" in {one["id"] for one in answer["passes"]}
+            found = [one for one in answer["violations"] if one["impact"] in ("serious", "critical")]
+            assert not found, [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
+    finally:
+        run_command(lab, "apputils:change-theme", theme="JupyterLab Light")
+
+
+def test_ten_thousand_events_are_read_from_the_end_to_the_beginning(ada: Person, lab: Page) -> None:
+    """All of them, and only what is in sight is drawn. `make bench ARGS=panel` measures it."""
+    run_command(lab, "agents:open-run", runId=make_long_run(ada))
+    expect(log(lab)).to_contain_text(LAST_WORDS)
+    expect(lab.locator(".jp-AgentsRun progress")).to_have_count(0)
+    expect(lab.get_by_role("button", name="Copy as Markdown")).to_be_enabled()
+    log(lab).evaluate("log => { log.scrollTop = 0; }")
+    expect(log(lab).get_by_text(FIRST_WORDS)).to_be_visible()
+    drawn = log(lab).locator(".jp-AgentsRun-item").count()
+    assert 0 < drawn < 200, "all of it is drawn at once"
+    lab.get_by_role("button", name="To the end").click()
+    expect(log(lab).get_by_text(LAST_WORDS)).to_be_visible()
+
+
+def test_a_restart_of_the_server_is_said_and_the_run_is_taken_up_again(hub: RunningHub, ada: Person, lab: Page) -> None:
+    run = show(lab, ada, "work for ever")
+    expect(log(lab).locator("[data-tool=Bash]")).to_contain_text("time.sleep")
+    # JupyterLab asks too whether to start it again, over all that is to be clicked.
+    lab.add_locator_handler(
+        lab.get_by_role("dialog").get_by_role("button", name="Dismiss"), lambda button: button.click()
+    )
+    (server,) = hub.processes_of("jupyterhub.singleuser")
+    server.kill()
+    lost = lab.get_by_text("The connection is lost.")
+    stale = lab.locator("#jp-agents-sidebar").get_by_text("No connection to the server.")
+    expect(lost).to_be_visible()
+    expect(stale).to_be_visible()
+    ada.stop()
+    ada.spawn()
+    expect(lost).to_have_count(0)
+    expect(stale).to_be_hidden()
+    expect(log(lab).get_by_text("Finished after the break.")).to_be_visible()
+    expect(lab.locator(".jp-AgentsRun-facts").get_by_role("status")).to_have_text("succeeded")
+    expect(log(lab).locator("[data-tool=Bash]")).to_have_count(1)
+    assert ada.workspace.get(f"api/runs/{run}").json()["status"] == "succeeded"
 
 
 def show(page: Page, person: Person, prompt: str) -> str:
