@@ -3,6 +3,8 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
+import { signInAgain } from './signin';
+
 /** The codes of failures that are not the server's own answers. */
 export type LocalCode = 'offline' | 'signed_out' | 'unreadable';
 
@@ -63,16 +65,9 @@ export async function request<T>(
     init.body = JSON.stringify(body);
     init.headers = { 'Content-Type': 'application/json' };
   }
-  let response: Response;
-  let text: string;
-  try {
-    response = await ServerConnection.makeRequest(url, init, settings);
-    text = await response.text();
-  } catch (error) {
-    if (signal?.aborted) {
-      throw error;
-    }
-    throw new RequestError('The server does not answer.', 'offline', 0);
+  let { response, text } = await fetched(url, init, settings);
+  if (isSignedOut(response.status, text) && (await signInAgain(settings.baseUrl))) {
+    ({ response, text } = await fetched(url, init, settings));
   }
   const answer = parsed(text);
   const isAnswer = response.ok || (response.status === accept && isObject(answer) && !('code' in answer));
@@ -83,6 +78,33 @@ export async function request<T>(
     throw new RequestError('The server’s answer is not JSON.', 'unreadable', response.status);
   }
   return answer as T;
+}
+
+async function fetched(
+  url: string,
+  init: RequestInit,
+  settings: ServerConnection.ISettings
+): Promise<{ response: Response; text: string }> {
+  try {
+    const response = await ServerConnection.makeRequest(url, init, settings);
+    return { response, text: await response.text() };
+  } catch (error) {
+    if (init.signal?.aborted) {
+      throw error;
+    }
+    throw new RequestError('The server does not answer.', 'offline', 0);
+  }
+}
+
+/** Codes by which the server says that it does not know who asks. */
+const UNKNOWN = new Set(['not_authenticated', 'not_allowed', 'not_signed_in', 'xsrf']);
+
+function isSignedOut(status: number, text: string): boolean {
+  if (status !== 401 && status !== 403) {
+    return false;
+  }
+  const answer = parsed(text);
+  return !isObject(answer) || !('code' in answer) || UNKNOWN.has(String(answer['code']));
 }
 
 /** The address of a WebSocket at `path`. */
