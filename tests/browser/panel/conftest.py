@@ -28,7 +28,8 @@ READY_MS = 60_000
 CONFIG = """
 from hub_config import configure
 configure(c)
-c.Spawner.args = [*c.Spawner.get("args", []), "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"]
+apps = ("LabApp", "JupyterNotebookApp")
+c.Spawner.args = [*c.Spawner.get("args", []), *(f"--{app}.expose_app_in_browser=True" for app in apps)]
 """
 """`window.jupyterapp` is there: the tests know by it when JupyterLab is ready, and run commands."""
 

@@ -331,6 +331,28 @@ def test_the_launcher_has_what_ran_last(ada: Person, lab: Page) -> None:
     expect(lab.get_by_role("form", name="New agent")).to_be_visible()
 
 
+def test_notebook_7_has_the_panel_beside_its_files_and_its_notebooks(ada: Person, open_lab: OpenLab) -> None:
+    pytest.importorskip("notebook", reason="make test installs Notebook 7")
+    make_agent(ada, "Companion")
+    (ada.home / "beside.ipynb").write_text(json.dumps(NOTEBOOK))
+    page = open_lab("tree")
+    page.get_by_role("button", name="Run Companion").click()
+    page.get_by_role("dialog").get_by_role("textbox").fill("say hello")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible()
+    page.goto("/user/ada/notebooks/beside.ipynb")
+    page.get_by_role("dialog").get_by_role("button", name="No Kernel").click()
+    page.get_by_role("menuitem", name="View", exact=True).click()
+    page.get_by_role("menuitem", name="Show Agents").click()
+    expect(agents(page).get_by_text("Companion")).to_be_visible()
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click(button="right")
+    page.get_by_role("menuitem", name="Run Agent on Error…").click()
+    page.get_by_role("dialog").get_by_role("textbox").fill("what is in it?")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("log").get_by_text("I have looked at it.")).to_be_visible()
+    page.context.close()
+
+
 def test_an_agent_is_made_and_run_by_keyboard_alone(ada: Person, lab: Page) -> None:
     lab.keyboard.press("Control+Shift+y")
     lab.keyboard.press("Alt+y")
