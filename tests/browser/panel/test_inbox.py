@@ -30,7 +30,7 @@ SCRIPT = {
                           use("Write", {"file_path": "notes.txt", "content": "one\ntwo, mended\n"}), say("Mended.")],
     "ask me": [use("AskUserQuestion", {"questions": [DISKS]}), say("Thanks.")],
     "be brief": say("Brief."),
-    "spend a dollar": say("Spent.").usage(output_tokens=400_000),
+    "spend it all": say("Spent.").usage(output_tokens=100_000),
     "touch and stay": [use("Bash", {"command": "touch by-keys"}), use("Bash", {"command": STAY}), say("Never said.")],
 }  # fmt: skip
 SERIOUS = ("serious", "critical")
@@ -192,15 +192,15 @@ def test_a_spent_budget_says_so_and_whom_to_ask(ada: Person, hub: RunningHub, la
     budget, token = "/services/agents/api/budgets/person/ada", {"Authorization": f"Bearer {admin.token}"}
     footer = lab.locator("#jp-agents-budget")
     expect(footer.get_by_role("button", name=re.compile("spent today, no limit"))).to_be_visible()
-    answer = admin.browser.put(budget, headers=token, json={"day_usd": "1.00", "month_usd": "20.00"})
+    answer = admin.browser.put(budget, headers=token, json={"day_usd": "5.00", "month_usd": "20.00"})
     assert answer.status_code == 200, answer.text
     try:
-        ended(ada, start_run(ada, reader, "spend a dollar"))
+        assert ended(ada, start_run(ada, reader, "spend it all"))["status"] == "succeeded"
         run = start_run(ada, reader, "be brief")
         assert ended(ada, run)["status"] == "failed"
         contact = ada.workspace.get("api/budget").json()["contact"]
         told = re.compile(
-            rf"The budget of ada for today is used up: .* of \$1\.00 is spent\..*Ask {re.escape(contact)}"
+            rf"The budget of ada for today is used up: .* of \$5\.00 is spent\..*Ask {re.escape(contact)}"
         )
         expect(lab.get_by_role("alert").filter(has_text=told)).to_be_visible()
         row = lab.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text="Reader: be brief").first
@@ -237,7 +237,7 @@ def test_an_agent_is_found_run_read_allowed_and_stopped_by_keyboard_alone(
     keys.press("Control+Enter")
     log = lab.get_by_role("log")
     expect(log.locator("[data-tool=Bash]")).to_contain_text("touch by-keys")
-    expect(log).to_be_focused()
+    expect(log).to_be_focused()  # arrows and PageUp scroll it
     keys.press("Alt+y")
     keys.press("a")
     expect(inbox.locator("[aria-expanded=true]")).to_be_focused()

@@ -6,7 +6,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import type { ReactElement } from 'react';
-import { useSyncExternalStore } from 'react';
+import { useEffect, useRef, useSyncExternalStore } from 'react';
 
 import type { IAgentsModel } from '../tokens';
 import { Composer } from './composer';
@@ -120,8 +120,17 @@ function Whole(props: { thread: Thread; say: (text: string) => Promise<void> }):
     },
     () => thread.version
   );
+  const whole = useRef<HTMLDivElement>(null);
+  const isEmpty = thread.blocks.length === 0 && thread.live.length === 0;
+  useEffect(() => {
+    // Who opened the run before there was anything to read has the focus at the document: their keys are to scroll.
+    const node = whole.current;
+    if (!isEmpty && node && document.activeElement === node.closest('.jp-AgentsRun')) {
+      node.querySelector<HTMLElement>('[role="log"]')?.focus({ preventScroll: true });
+    }
+  }, [isEmpty]);
   return (
-    <div className="jp-AgentsRun-whole">
+    <div className="jp-AgentsRun-whole" ref={whole}>
       <Header thread={thread} />
       <Log thread={thread} />
       <Composer thread={thread} say={props.say} />
