@@ -341,7 +341,6 @@ def test_notebook_7_has_the_panel_beside_its_files_and_its_notebooks(ada: Person
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible()
     page.goto("/user/ada/notebooks/beside.ipynb")
-    page.get_by_role("dialog").get_by_role("button", name="No Kernel").click()
     page.get_by_role("menuitem", name="View", exact=True).click()
     page.get_by_role("menuitem", name="Show Agents").click()
     expect(agents(page).get_by_text("Companion")).to_be_visible()

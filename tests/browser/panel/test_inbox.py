@@ -30,7 +30,7 @@ SCRIPT = {
                           use("Write", {"file_path": "notes.txt", "content": "one\ntwo, mended\n"}), say("Mended.")],
     "ask me": [use("AskUserQuestion", {"questions": [DISKS]}), say("Thanks.")],
     "be brief": say("Brief."),
-    "spend it all": say("Spent.").usage(output_tokens=100_000),
+    "spend it all": say("Spent.").usage(output_tokens=400_000),
     "touch and stay": [use("Bash", {"command": "touch by-keys"}), use("Bash", {"command": STAY}), say("Never said.")],
 }  # fmt: skip
 SERIOUS = ("serious", "critical")

@@ -31,7 +31,9 @@ export function InboxView(props: IInboxProps): ReactElement {
   useWatched(model.approvals);
   const top = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (inbox.takeFocus()) {
+    // Who went to the inbox before the call was here is led to it too.
+    const isEmptyHanded = document.activeElement === top.current?.closest('.jp-AgentsInbox');
+    if (inbox.takeFocus() || (isEmptyHanded && inbox.items.length > 0)) {
       const target = top.current?.querySelector<HTMLElement>('[aria-expanded="true"], .jp-Agents-note');
       target?.focus();
     }
