@@ -202,7 +202,8 @@ def test_a_spent_budget_says_so_and_whom_to_ask(ada: Person, hub: RunningHub, la
         told = re.compile(
             rf"The budget of ada for today is used up: .* of \$5\.00 is spent\..*Ask {re.escape(contact)}"
         )
-        expect(lab.get_by_role("alert").filter(has_text=told)).to_be_visible()
+        toast = f"The budget of ada for today is used up. Ask {contact}."
+        expect(lab.get_by_role("alert").filter(has_text=toast)).to_be_visible()
         row = lab.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text="Reader: be brief").first
         expect(row.get_by_text(told)).to_be_visible()
         run_command(lab, "agents:open-run", runId=run)
