@@ -66,6 +66,8 @@ def take(hub: RunningHub, folder: Path) -> None:
         page.get_by_role("textbox", name="What you want").fill(WISH)
         page.keyboard.press("Enter")
         expect(page.get_by_role("group", name="Agent Reviewer")).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("log").get_by_text("to change its instructions.")).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("button", name="Run Reviewer")).to_be_visible(timeout=60_000)
         page.screenshot(path=folder / "panel-conversation-dark.png")
 
         run_command(page, "apputils:change-theme", theme="JupyterLab Light")
