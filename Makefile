@@ -20,7 +20,7 @@ PANEL_SOURCES := $(shell find $(PANEL)/src $(PANEL)/style $(PANEL)/schema $(PANE
 	$(wildcard $(PANEL)/tsconfig*.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check images cluster-test chart-e2e bench lock clean
+.PHONY: help run tools parts test check images cluster-test chart-e2e bench lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 # What a command needs is made in the order in which it is listed.
@@ -42,7 +42,11 @@ help:
 run: $(STAMPS)/run $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/panel $(STAMPS)/terminal
 	@exec $(BIN)/python -m hub_config.launch --port '$(PORT)' --state '$(STATE)'
 
-test: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/panel $(STAMPS)/terminal
+# What the checks need, and what the tests need beside it: .ci/run has the two come at the same time.
+tools: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/panel-tools
+parts: tools $(STAMPS)/proxy $(STAMPS)/pages $(STAMPS)/panel $(STAMPS)/terminal
+
+test: parts
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses '$(WORKERS)' --dist loadfile --no-loadscope-reorder --ignore=tests/cluster $(ARGS)
 
 # One after the other: the workspace is the largest, and its layers are a start for the rest.
@@ -61,7 +65,7 @@ chart-e2e: $(STAMPS)/test $(STAMPS)/project
 	@JUPYTERHUB_CHART='$(abspath $(CHART))' $(MAKE) --no-print-directory cluster-test
 
 # mypy and the panel's checks take a core each.
-check: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/panel-tools
+check: tools
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/hadolint images/*/Dockerfile

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,9 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
             running = stack.enter_context(shared_emulator(shared_folder(tmp_path_factory)))
         except NoEmulator as missing:
             pytest.skip(str(missing))
-        asyncio.run(_first_answer(running))
+        # In a thread, because an event loop may run in this one.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, _first_answer(running)).result()
         yield running
 
 

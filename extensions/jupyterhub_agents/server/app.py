@@ -162,7 +162,7 @@ class AgentsApp(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Open the store, now that the event loop runs. One that cannot be opened is tried again on request."""
-        self._stop_in_order_on_sigint()
+        self._stop_in_order_on_signals()
         await asyncio.to_thread(without_hub_token, serverapp)
         self._watching = asyncio.create_task(self._watch_terminal(), name="look when the terminal was typed into")
         self._opening_door = asyncio.create_task(self._open_door(), name="open the door")
@@ -217,14 +217,23 @@ class AgentsApp(ExtensionApp):
         finally:
             keys.stop()
 
-    def _stop_in_order_on_sigint(self) -> None:
-        """JupyterHub's local spawners stop a workspace by SIGINT, for which Jupyter Server without a terminal has no
-        handler of its own: it would break off, and the runs with it."""
+    def _stop_in_order_on_signals(self) -> None:
+        """Have the event loop take the signals to stop. Jupyter Server's own handler for SIGTERM logs wherever it is
+        called, and a signal that comes while a line is being logged is lost with a RuntimeError ("reentrant call"): the
+        workspace would go on until it is killed. For SIGINT, by which JupyterHub's local spawners stop a workspace, it
+        has none without a terminal."""
         server = self.serverapp
         assert server is not None  # noqa: S101 - Jupyter Server has linked it before it starts it
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            loop = server.io_loop
-            signal.signal(signal.SIGINT, lambda *_: loop.add_callback_from_signal(server.stop, from_signal=True))
+        loop = asyncio.get_running_loop()
+
+        def stop(sign: signal.Signals) -> None:
+            self.log.critical("received %s, stopping", sign.name)
+            server.stop()
+
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            # Another's handler stays, such as the question that Jupyter Server asks in a terminal.
+            if signal.getsignal(sign) in (signal.default_int_handler, server._signal_stop):
+                loop.add_signal_handler(sign, stop, sign)
 
     def _has_unfinished_runs(self) -> bool:
         manager = self._workspace.manager

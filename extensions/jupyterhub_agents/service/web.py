@@ -124,6 +124,8 @@ def build(service: AgentsService) -> FastAPI:
     )
     passing: _Late[GatewayApp] = _Late()
     entrance: _Late[FrontDoorApp] = _Late()
+    # The first that is looked at: calls to Claude come past none of the others.
+    app.mount(f"{prefix}/anthropic", passing)
     app.include_router(health.router, prefix=prefix)
     app.include_router(keys_api.router, prefix=f"{prefix}/api")
     if service.gateway.metering == "budgets":
@@ -138,7 +140,6 @@ def build(service: AgentsService) -> FastAPI:
 
     stored = store_router(service.store, lambda request: person(request, None), is_known)
     app.include_router(stored, prefix=prefix)
-    app.mount(f"{prefix}/anthropic", passing)
     app.include_router(front_door_api.router, prefix=prefix)
     app.mount(f"{prefix}/workspace", entrance)
     # Served from the package: no other host is asked for anything.

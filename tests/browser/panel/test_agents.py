@@ -77,7 +77,7 @@ def stored(person: Person, agent_id: str) -> dict[str, Any]:
 
 
 def test_an_agent_is_made_by_a_form_that_says_what_is_wrong_beside_the_fields(ada: Person, lab: Page) -> None:
-    lab.get_by_role("button", name="New agent").click()
+    lab.locator("#jp-agents-sidebar").get_by_role("button", name="New agent").click()
     lab.get_by_role("menuitem", name="By a form…").click()
     form = lab.get_by_role("form", name="New agent")
     form.get_by_label("Turns").fill("0")
@@ -236,7 +236,7 @@ def test_an_agent_is_found_duplicated_exported_and_imported(ada: Person, lab: Pa
     assert "color: blue" in files[0].read_text()
     wrong = tmp_path / "wrong.md"
     wrong.write_text("no front matter")
-    lab.get_by_role("button", name="New agent").click()
+    lab.locator("#jp-agents-sidebar").get_by_role("button", name="New agent").click()
     with lab.expect_file_chooser() as chooser:
         lab.get_by_role("menuitem", name="From files…").click()
     chooser.value.set_files([*files, wrong])
