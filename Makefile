@@ -20,7 +20,7 @@ PANEL_SOURCES := $(shell find $(PANEL)/src $(PANEL)/style $(PANEL)/schema $(PANE
 	$(wildcard $(PANEL)/tsconfig*.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run tools parts test check images cluster-test chart-e2e bench lock clean
+.PHONY: help run tools parts test check images cluster-test chart-e2e bench bench-cluster lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 # What a command needs is made in the order in which it is listed.
@@ -34,6 +34,7 @@ help:
 	@echo 'make cluster-test   the tests on the cluster that KUBECONFIG points at, which has these images'
 	@echo 'make chart-e2e CHART=folder   the same with a copy of the official JupyterHub chart, all installed by helm'
 	@echo 'make bench   measure, print a table, write benchmarks/results.json'
+	@echo 'make bench-cluster   the same of the cluster that KUBECONFIG points at, which has these images'
 	@echo 'make lock    pin the newest versions that fit, in requirements/ and tools/'
 	@echo 'make clean   remove what the commands above installed; your state folder stays'
 	@echo
@@ -75,6 +76,9 @@ check: tools
 
 bench: $(STAMPS)/test $(STAMPS)/project $(STAMPS)/proxy $(STAMPS)/panel
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks $(ARGS)
+
+bench-cluster: $(STAMPS)/test $(STAMPS)/project
+	@IMAGES='$(IMAGES)' TAG='$(TAG)' PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks cluster
 
 lock: $(STAMPS)/lock $(STAMPS)/run $(STAMPS)/project
 	@sh tools/lock.sh $(BIN)

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from benchmarks import (
     budgets_bench,
+    cluster_bench,
     firestore_bench,
     gateway_bench,
     hub_bench,
@@ -40,10 +41,12 @@ BENCHES: dict[str, Callable[[], dict[str, float]]] = {
     "budgets": budgets_bench.run,
     "budgets-firestore": budgets_bench.firestore,
     "panel": panel_bench.run,
+    "cluster": cluster_bench.run,
 }
 
-ON_REQUEST = {"litellm"}
-"""It installs LiteLLM, which takes minutes, and measures the gateway beside it: `make bench ARGS=litellm`."""
+ON_REQUEST = {"litellm", "cluster"}
+"""The first installs LiteLLM, which takes minutes, and measures the gateway beside it: `make bench ARGS=litellm`. The
+other needs a cluster that has the images: `make bench-cluster`."""
 
 WANTED: dict[str, tuple[float, str]] = {
     "store.sequential.events_per_s": (5_000, "at least"),
@@ -60,6 +63,9 @@ WANTED: dict[str, tuple[float, str]] = {
     "gateway.20_per_s.added_p50_to_litellm": (0.1, "at most"),
     "gateway.memory_mb": (256, "at most"),
     "service.200_people.memory_mb": (256, "at most"),
+    "cluster.ready.ratio_to_plain": (1.1, "at most"),
+    "cluster.image_mb": (900, "at most"),
+    "cluster.20_at_once.errors": (0, "at most"),
     "panel.10000_events.opens_ms": (1_500, "at most"),
     "panel.10000_events.longest_frame_ms": (100, "at most"),
 }
@@ -84,7 +90,7 @@ def main(names: list[str]) -> int:
             started = time.monotonic()
             try:
                 measured = BENCHES[name]()
-            except (NoEmulator, panel_bench.NoBrowser) as missing:
+            except (NoEmulator, panel_bench.NoBrowser, cluster_bench.NoCluster) as missing:
                 console.print(f"{name}: not measured. {missing}")
                 continue
         console.print(f"{name}: measured in {time.monotonic() - started:.0f} s")

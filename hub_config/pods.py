@@ -39,7 +39,7 @@ RESTRICTED_CONTAINER: dict[str, Any] = {
 
 def configure(c: Config, hub: AgentHub) -> None:
     """KubeSpawner, from the choices. What the chart sets for the hub itself stays."""
-    c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+    c.JupyterHub.spawner_class = "hub_config.pod_spawner.PodSpawner"
     c.JupyterHub.allow_named_servers = hub.named_servers
     # Workspaces go on while the hub restarts.
     c.JupyterHub.cleanup_servers = False
@@ -47,6 +47,8 @@ def configure(c: Config, hub: AgentHub) -> None:
     c.KubeSpawner.default_url = hub.default_url
     c.KubeSpawner.start_timeout = int(hub.spawn_timeout)
     c.KubeSpawner.http_timeout = int(hub.spawn_timeout)
+    c.KubeSpawner.slow_spawn_message = "It has taken {seconds} seconds so far."
+    c.KubeSpawner.slow_spawn_message_frequency = 15
     # Whether a pod still is there is looked up in memory, as the cluster tells of changes: it may be looked up often.
     c.KubeSpawner.poll_interval = 10
     c.KubeSpawner.image = hub.workspace_image

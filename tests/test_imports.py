@@ -77,9 +77,18 @@ def test_every_part_is_on_the_map() -> None:
     assert {part_of(path) for path in FILES} == set(ALLOWED)
 
 
+def loaded_by(module: str, heavy: list[str]) -> str:
+    """Which modules of `heavy` an import brings along."""
+    code = f"import sys, {module}; print([m for m in sys.argv[1:] if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip()
+
+
+def test_a_workspace_does_not_wait_for_the_sdk_when_it_starts() -> None:
+    assert loaded_by("jupyterhub_agents.server.app", ["claude_agent_sdk", "mcp", "mcp_types"]) == "[]"
+
+
 def test_the_client_needs_neither_server_nor_sdk() -> None:
     """A script outside the hub installs the client alone."""
     heavy = ["claude_agent_sdk", "jupyter_server", "tornado", "jupyterhub", "traitlets", "sqlite3", "rich", "click"]
-    code = "import sys, jupyterhub_agents.client; print([m for m in sys.argv[1:] if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "[]"
+    assert loaded_by("jupyterhub_agents.client", heavy) == "[]"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,13 +18,23 @@ from tests.terminal.workspace import Terminal
 
 
 @pytest.fixture(scope="module")
-def ana(site: Site) -> Iterator[Person]:
+def told(site: Site) -> list[dict[str, Any]]:
+    """What Ana's page says while her workspace starts for the first time."""
+    ana = site.person("ana")
+    answer = ana.api("POST", "users/ana/server")
+    assert answer.status_code == 202, answer.text
+    answer = ana.api("GET", "users/ana/server/progress", timeout=90)
+    return [json.loads(line.removeprefix("data:")) for line in answer.text.splitlines() if line.startswith("data:")]
+
+
+@pytest.fixture(scope="module")
+def ana(site: Site, told: list[dict[str, Any]]) -> Iterator[Person]:
     """Somebody whose workspace runs, with an agent that may use Bash without asking, and one that has to ask."""
     person = site.person("ana")
     try:
         person.spawn()
     except AssertionError as error:
-        raise AssertionError(f"{error}\n{site.namespace.what_is_wrong()}") from error
+        raise AssertionError(f"{error}\n{told}\n{site.namespace.what_is_wrong()}") from error
     make_agent(person, "walker", tools=["Bash(*)"])
     make_agent(person, "writer", tools=None)
     yield person
@@ -38,6 +50,15 @@ def stop(site: Site, person: Person) -> None:
 def pods(site: Site) -> list[str]:
     found = site.namespace.all("pods", component="singleuser-server")
     return [str(pod["metadata"]["name"]) for pod in found]
+
+
+def test_a_start_is_told_in_plain_words(ana: Person, told: list[dict[str, Any]]) -> None:
+    said = [item["message"] for item in told]
+    assert "There is a machine for your workspace." in said
+    assert "Your workspace runs. JupyterLab is starting in it." in said
+    assert not [text for text in said if "[Normal]" in text]
+    percents = [item["progress"] for item in told if "progress" in item]
+    assert percents == sorted(percents) and told[-1]["ready"]
 
 
 def test_a_call_is_approved_and_what_it_wrote_is_there_after_the_pod(site: Site, ana: Person) -> None:

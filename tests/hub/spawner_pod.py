@@ -13,14 +13,16 @@ with pytest.MonkeyPatch.context() as patch:
     # kubernetes_asyncio looks where a cluster is when it is imported.
     patch.setenv("KUBECONFIG", str(Path(__file__).with_name("no_cluster.yaml")))
     from kubernetes_asyncio.client import ApiClient
-    from kubespawner import KubeSpawner
+    from kubespawner.spawner import KubeSpawner as KubeSpawner
+
+    from hub_config.pod_spawner import PodSpawner
 
 
 def pod_of(c: Config, profile: str | None = None) -> dict[str, Any]:
     """The pod of a workspace with these settings, as JSON."""
 
     async def make() -> dict[str, Any]:
-        spawner = KubeSpawner(config=c, _mock=True)
+        spawner = PodSpawner(config=c, _mock=True)
         spawner.user_options = {"profile": profile} if profile else {}
         await spawner.load_user_options()
         async with ApiClient() as client:

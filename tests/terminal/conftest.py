@@ -44,6 +44,7 @@ def shell(server: Workspace) -> Iterator[Terminal]:
     """A connection whose session is at a shell: Claude Code was left."""
     with server.terminal() as terminal:
         terminal.read_until("Keeps running")
+        until("Claude Code, or the shell after it", lambda: "claude" in server.running() or server.is_at_shell())
         if "claude" in server.running():
             until("Claude Code's prompt", lambda: "for shortcuts" in screen(server))
             terminal.type("/exit")

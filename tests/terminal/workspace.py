@@ -70,6 +70,14 @@ class Workspace:
                 names.add(process.name())
         return names
 
+    def is_at_shell(self) -> bool:
+        """Whether Claude Code was left in a session of the terminal, for an interactive shell."""
+        for process in self.below().values():
+            with suppress(psutil.NoSuchProcess):
+                if process.cmdline()[1:] == ["-i"]:
+                    return True
+        return False
+
     def below(self) -> dict[int, psutil.Process]:
         """Every process under the server, by its id."""
         return {each.pid: each for each in psutil.Process(self.process.pid).children(recursive=True)}

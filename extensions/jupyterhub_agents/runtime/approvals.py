@@ -8,11 +8,9 @@ import logging
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from claude_agent_sdk import PermissionResultAllow, PermissionResultDeny, PermissionUpdate, ToolPermissionContext
-from claude_agent_sdk.types import PermissionRuleValue
+from typing import TYPE_CHECKING, Any
 
 from ..errors import AlreadyExists, Conflict
 from ..ids import Clock, new_id
@@ -21,6 +19,9 @@ from ..store import MAX_PAGE, AgentStore
 from . import metrics
 from .lifecycle import tell_asked, tell_closed, tell_decided
 from .recorder import Recorder, without_half_characters
+
+if TYPE_CHECKING:
+    from claude_agent_sdk import PermissionUpdate, ToolPermissionContext
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,16 @@ PLAIN_FOLDER = r"/[^*?\[\]!\\()]+"
 """An absolute path, not the root, that means itself in a rule."""
 WITHDRAWN_S = 1.0
 """How long after the CLI gave up a call it counts as withdrawn, unless the CLI itself ends."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a call: denied, in words for Claude, or allowed, with `added` in its input, and with rules by which
+    such calls are allowed from now on."""
+
+    denial: str | None = None
+    added: dict[str, Any] = field(default_factory=dict)
+    rules: Sequence[str] = ()
 
 
 class Gate:
@@ -100,10 +111,8 @@ class Gate:
 
     # What the CLI asks
 
-    async def ask(
-        self, tool: str, tool_input: dict[str, Any], context: ToolPermissionContext
-    ) -> PermissionResultAllow | PermissionResultDeny:
-        """The SDK's `can_use_tool`: called for each call that the CLI's own rules and the site's leave to a person."""
+    async def ask(self, tool: str, tool_input: dict[str, Any], context: ToolPermissionContext) -> Verdict:
+        """Called for each call that the CLI's own rules and the site's leave to a person."""
         given = without_half_characters(tool_input)
         if (decided := await self._let_through(tool, given)) is not None:
             return _answer(decided, tool_input)
@@ -281,20 +290,14 @@ class Gate:
             await self._recorder.add(EventType.STATUS, {"status": status.value}, status=status)
 
 
-def _answer(approval: Approval, tool_input: dict[str, Any]) -> PermissionResultAllow | PermissionResultDeny:
-    """A decision, as the SDK tells it to the CLI."""
+def _answer(approval: Approval, tool_input: dict[str, Any]) -> Verdict:
     if approval.decision is Decision.DENY:
         said = f" They say: {approval.message}" if approval.message else ""
-        return PermissionResultDeny(message=f"The person denied this call.{said}")
+        return Verdict(denial=f"The person denied this call.{said}")
     if approval.tool == QUESTION:
         questions = [item.get("question") for item in tool_input.get("questions") or [] if isinstance(item, dict)]
-        answers = {str(question): approval.message or "" for question in questions}
-        return PermissionResultAllow(updated_input={**tool_input, "answers": answers})
-    if approval.decision is Decision.ONCE or not approval.rules:
-        return PermissionResultAllow(updated_input=tool_input)
-    rules = [_rule_value(rule) for rule in approval.rules]
-    allow = PermissionUpdate(type="addRules", rules=rules, behavior="allow", destination="session")
-    return PermissionResultAllow(updated_input=tool_input, updated_permissions=[allow])
+        return Verdict(added={"answers": {str(question): approval.message or "" for question in questions}})
+    return Verdict(rules=() if approval.decision is Decision.ONCE else approval.rules)
 
 
 def rules_of(
@@ -320,8 +323,3 @@ def rules_of(
         return []
     rules += [f"Edit(/{folder}/**)" for folder in folders]
     return rules if all(re.fullmatch(STORABLE_RULE, rule) for rule in rules) else []
-
-
-def _rule_value(rule: str) -> PermissionRuleValue:
-    name, _, content = rule.partition("(")
-    return PermissionRuleValue(tool_name=name, rule_content=content.removesuffix(")") or None)

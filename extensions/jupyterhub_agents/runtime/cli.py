@@ -25,6 +25,10 @@ HIDDEN_PREFIXES = ("JUPYTERHUB_", "JPY_", "CONFIGPROXY_", "JUPYTER_TOKEN", "JUPY
 INHERITED = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT", "CLAUDE_CODE_SESSION_ID")
 
 
+class SessionEnded(Exception):
+    """The CLI ended without the result that every run ends with. The message says what it left behind."""
+
+
 def find_cli() -> Path:
     """The CLI that the SDK brings along, else the `claude` on PATH. Raises RuntimeUnavailable."""
     spec = importlib.util.find_spec("claude_agent_sdk")

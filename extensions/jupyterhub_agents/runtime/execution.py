@@ -8,18 +8,21 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import AgentsError
 from ..ids import Clock
 from ..models import EventType, RunStatus
 from . import metrics
 from .approvals import Gate
+from .cli import SessionEnded
 from .logs import failed
 from .outcome import DeltaReader, Outcome, UsageCounter, interrupted, outcome_of
 from .recorder import Recorder, without_half_characters
-from .session import ClaudeSession, SessionEnded
 from .watch import StuckWatch
+
+if TYPE_CHECKING:
+    from .session import ClaudeSession
 
 log = logging.getLogger(__name__)
 

@@ -12,22 +12,24 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
-from claude_agent_sdk.types import McpSdkServerConfig
-from mcp.server.lowlevel import Server
-from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams, TextContent, Tool
-
-from .._version import __version__
 from ..errors import Conflict, NotFound
 from ..ids import new_session_id
-from ..models import FUNCTIONS_SERVER, Function, FunctionAnswer, FunctionCall, FunctionCalls, FunctionsOffer
+from ..models import Function, FunctionAnswer, FunctionCall, FunctionCalls, FunctionsOffer
 
 AWAY = (
     "The program with this function does not answer. Its notebook's kernel was stopped or restarted, or has lost its "
     "connection, so none of its functions can be called now."
 )
 GONE = "The run ends, so this call was given up."
+
+
+class Called(NamedTuple):
+    """What a call came to: its result, or with `is_error` what went wrong."""
+
+    text: str
+    is_error: bool
 
 
 class FunctionDesk:
@@ -102,10 +104,10 @@ class FunctionDesk:
 
     # What Claude asks
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> Called:
         """Have the program call one of its functions."""
         if name not in {function.name for function in self.functions}:
-            return _error(f"There is no function {name!r} here.")
+            return _failed(f"There is no function {name!r} here.")
         call = FunctionCall(id=new_session_id(), name=name, arguments=dict(arguments))
         waiting: asyncio.Future[FunctionAnswer] = asyncio.get_running_loop().create_future()
         self._calls[call.id], self._answers[call.id] = call, waiting
@@ -113,12 +115,12 @@ class FunctionDesk:
         try:
             while not waiting.done():
                 if self._closed:
-                    return _error(GONE)
+                    return _failed(GONE)
                 if self._is_away():
-                    return _error(AWAY)
+                    return _failed(AWAY)
                 await asyncio.wait({waiting}, timeout=self._look_again_s())
             answer = waiting.result()
-            return _result(answer.text, is_error=answer.is_error)
+            return Called(answer.text, answer.is_error)
         finally:
             waiting.cancel()
             del self._calls[call.id], self._answers[call.id]
@@ -137,33 +139,6 @@ class FunctionDesk:
             waiting.cancel()
         self._news.set()
 
-    def server(self) -> McpSdkServerConfig:
-        """The functions as an MCP server for one CLI."""
 
-        async def list_tools(context: Any, params: PaginatedRequestParams | None) -> ListToolsResult:
-            return ListToolsResult(tools=[_tool(function) for function in self.functions])
-
-        async def call_tool(context: Any, params: CallToolRequestParams) -> CallToolResult:
-            return await self.call(params.name, params.arguments or {})
-
-        server: Server[Any] = Server(
-            FUNCTIONS_SERVER,
-            version=__version__,
-            instructions="Functions of the person's own program, such as their notebook. They see and change its data.",
-            on_list_tools=list_tools,
-            on_call_tool=call_tool,
-        )
-        # The SDK hands all but `instance` to the CLI: `alwaysLoad` has the tools there from the first word on.
-        return McpSdkServerConfig(type="sdk", name=FUNCTIONS_SERVER, instance=server) | {"alwaysLoad": True}  # type: ignore[return-value]  # a key that the SDK's type lacks
-
-
-def _tool(function: Function) -> Tool:
-    return Tool(name=function.name, description=function.description, input_schema=function.input_schema)
-
-
-def _result(text: str, *, is_error: bool = False) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=is_error)
-
-
-def _error(text: str) -> CallToolResult:
-    return _result(text, is_error=True)
+def _failed(text: str) -> Called:
+    return Called(text, is_error=True)

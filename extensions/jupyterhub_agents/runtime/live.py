@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import AgentsError
 from ..ids import Clock
@@ -18,15 +18,17 @@ from .cli import kept_usage
 from .execution import Execution, Stop, record_status
 from .feed import RunFeed
 from .functions import FunctionDesk
+from .given import PrivateFiles, SessionChoice
 from .lifecycle import tell_ended, tell_queued, tell_started
 from .logs import about, failed
-from .options import PrivateFiles, SessionChoice
 from .outcome import Outcome, interrupted
 from .pool import WarmCLI, WarmPool
 from .recorder import Recorder
-from .session import ClaudeSession
 from .settings import RunSettings
 from .workplace import Workplace
+
+if TYPE_CHECKING:
+    from .session import ClaudeSession
 
 log = logging.getLogger(__name__)
 

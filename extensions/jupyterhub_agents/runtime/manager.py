@@ -36,9 +36,9 @@ from . import metrics
 from .approvals import QUESTION
 from .execution import Stop
 from .feed import StreamItem, stored
+from .given import SessionChoice
 from .keys import RunKeys
 from .live import Floor, LiveRun, Turn
-from .options import SessionChoice
 from .pool import WarmPool
 from .settings import RunSettings
 from .workplace import Workplace, check_functions

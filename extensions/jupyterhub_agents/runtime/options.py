@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from claude_agent_sdk import (
@@ -20,29 +18,13 @@ from claude_agent_sdk.types import McpSdkServerConfig
 
 from ..models import Agent
 from .cli import LAUNCHER
+from .given import PrivateFiles, RunExtras, SessionChoice
 
 # Calls that a rule allows are meant to pass by the person: that they do is no news.
 warnings.filterwarnings("ignore", category=CanUseToolShadowedWarning)
 
 MAX_BUFFER_SIZE = 64 * 1024 * 1024
 """Bytes of one message of the CLI. The SDK's own limit of 1 MiB ends a run at the first large file it reads."""
-
-
-@dataclass(frozen=True)
-class SessionChoice:
-    """Which Claude session a run works in: a new one of this id, or a stored one to go on with."""
-
-    id: str
-    resume: bool
-
-
-@dataclass(frozen=True)
-class RunExtras:
-    """What a run gets besides what its agent says: MCP servers by name, in the place of the agent's own of that name,
-    and tools that it may use without asking. Nothing of it is stored."""
-
-    mcp_servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    allowed_tools: Sequence[str] = ()
 
 
 def base_tools(rules: Sequence[str]) -> list[str]:
@@ -53,26 +35,6 @@ def base_tools(rules: Sequence[str]) -> list[str]:
 def allowing_rules(rules: Sequence[str]) -> list[str]:
     """The rules that allow calls without asking: those with a pattern."""
     return [rule for rule in rules if "(" in rule]
-
-
-class PrivateFiles:
-    """Files for one run that only the owner can read. Instructions and the definitions of MCP servers may hold
-    secrets, and arguments of a process can be read by everyone on the machine (proc(5), cmdline)."""
-
-    def __init__(self, parent: Path) -> None:
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder = Path(mkdtemp(dir=parent, prefix="run-"))
-
-    def write(self, name: str, text: str) -> str:
-        path = self.folder / name
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    def remove(self) -> None:
-        for path in self.folder.iterdir():
-            path.unlink(missing_ok=True)
-        self.folder.rmdir()
 
 
 def options_for(

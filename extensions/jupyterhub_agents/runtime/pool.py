@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from traitlets import Float, Int
@@ -18,9 +18,11 @@ from traitlets.config import LoggingConfigurable
 from ..ids import Clock, new_id, new_session_id
 from ..models import Agent
 from . import metrics
+from .given import PrivateFiles
 from .memory import available_mb, resident_mb
-from .options import PrivateFiles
-from .session import ClaudeSession
+
+if TYPE_CHECKING:
+    from .session import ClaudeSession
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class Recipe:
     """Whatever else of the site's choices is told to the SDK."""
 
 
-Prepare = Callable[[Recipe, str, str], tuple[ClaudeSession, PrivateFiles]]
+Prepare = Callable[[Recipe, str, str], "tuple[ClaudeSession, PrivateFiles]"]
 """Makes the session of the first id for the run of the second, not connected yet, and its private files. Called in a
 thread."""
 

@@ -6,21 +6,24 @@ import asyncio
 import os
 import signal
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
 from claude_agent_sdk import (
-    CanUseTool,
     ClaudeAgentOptions,
     ClaudeSDKClient,
     ClaudeSDKError,
     PermissionResultAllow,
     PermissionResultDeny,
+    PermissionUpdate,
     ToolPermissionContext,
 )
+from claude_agent_sdk.types import PermissionRuleValue
 
 from ..errors import RuntimeUnavailable
+from .approvals import Verdict
+from .cli import SessionEnded
 from .transcripts import Mirror
 
 STDERR_LINES = 20
@@ -29,10 +32,6 @@ CLOSE_TIMEOUT_S = 15.0
 
 REHEARSALS = 2
 """A third gains nothing that can be measured."""
-
-
-class SessionEnded(Exception):
-    """The CLI ended without the result that every run ends with. The message says what it left behind."""
 
 
 class ClaudeSession:
@@ -45,7 +44,7 @@ class ClaudeSession:
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         options.stderr = self._stderr.append
         options.can_use_tool = self._ask
-        self.permission: CanUseTool | None = None
+        self.permission: Callable[[str, dict[str, Any], ToolPermissionContext], Awaitable[Verdict]] | None = None
         store = options.session_store
         self.mirror = store if isinstance(store, Mirror) else None
         """What brings the CLI's transcript into our store."""
@@ -114,7 +113,7 @@ class ClaudeSession:
     ) -> PermissionResultAllow | PermissionResultDeny:
         if self.permission is None:
             return PermissionResultDeny(message="Nobody can be asked about this call.")
-        return await self.permission(tool, tool_input, context)
+        return _told(await self.permission(tool, tool_input, context), tool_input)
 
     async def interrupt(self) -> None:
         """Ask the CLI to end the turn. It answers with a result when it can."""
@@ -145,6 +144,20 @@ class ClaudeSession:
     def last_words(self, otherwise: str) -> str:
         """What the CLI last wrote to its standard error, for people; `otherwise` when it wrote nothing."""
         return "\n".join(self._stderr).strip()[-2_000:] or otherwise
+
+
+def _told(verdict: Verdict, tool_input: dict[str, Any]) -> PermissionResultAllow | PermissionResultDeny:
+    """A verdict, as the SDK tells it to the CLI."""
+    if verdict.denial is not None:
+        return PermissionResultDeny(message=verdict.denial)
+    rules = [_rule_value(rule) for rule in verdict.rules]
+    allow = [PermissionUpdate(type="addRules", rules=rules, behavior="allow", destination="session")] if rules else None
+    return PermissionResultAllow(updated_input={**tool_input, **verdict.added}, updated_permissions=allow)
+
+
+def _rule_value(rule: str) -> PermissionRuleValue:
+    name, _, content = rule.partition("(")
+    return PermissionRuleValue(tool_name=name, rule_content=content.removesuffix(")") or None)
 
 
 async def _nothing() -> AsyncGenerator[dict[str, Any]]:

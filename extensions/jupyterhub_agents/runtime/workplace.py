@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import cast
-
-from claude_agent_sdk import SettingSource
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import AgentsError, InvalidInput, NotAllowed, NotFound, RuntimeUnavailable
 from ..models import FUNCTIONS_SERVER, Agent, Function, Run, agent_reference, shared_directory
 from ..store import AgentStore
 from .cli import cli_environment, config_folder, has_session
 from .functions import FunctionDesk
+from .given import PrivateFiles, RunExtras, SessionChoice
 from .keys import RunKeys
-from .options import PrivateFiles, RunExtras, SessionChoice, options_for
 from .pool import Recipe
-from .session import ClaudeSession
 from .settings import RunSettings
-from .transcripts import Mirror, restore
+
+if TYPE_CHECKING:
+    from .session import ClaudeSession
 
 
 class Workplace:
@@ -70,6 +70,9 @@ class Workplace:
     async def restore_session(self, run: Run, agent: Agent) -> None:
         """Have the run's transcript where Claude Code looks for it."""
         directory = await self.directory_of(run, agent)
+        await asyncio.to_thread(load_sdk)
+        from .transcripts import restore
+
         await restore(self.store, self.owner, config=self.config_folder, directory=directory, session_id=run.session_id)
 
     async def has_session(self, run: Run) -> bool:
@@ -138,6 +141,11 @@ class Workplace:
     ) -> tuple[ClaudeSession, PrivateFiles]:
         """Make the folder and the files of a run, and its session. It blocks: call it in a thread. Raises
         RuntimeUnavailable."""
+        from .function_server import server_of
+        from .options import options_for
+        from .session import ClaudeSession
+        from .transcripts import Mirror
+
         # Claude Code's variables are set when it is started: the key is made then, for the run or for its session.
         key = self._keys.environment(
             work_s=agent.timeout_s or self._settings.default_timeout_s,
@@ -163,14 +171,21 @@ class Workplace:
                 cli=Path(self._settings.cli_path),
                 grace_s=self._settings.kill_grace_s,
             ),
-            setting_sources=cast(list[SettingSource], self._settings.setting_sources),
+            setting_sources=cast("list[Any]", self._settings.setting_sources),
             managed_settings=self._settings.managed_settings,
             rules=rules,
             files=files,
             extras=self._extras_of(agent),
-            functions=desk.server() if desk is not None and desk.functions else None,
+            functions=server_of(desk) if desk is not None and desk.functions else None,
         )
         return ClaudeSession(options), files
+
+
+def load_sdk() -> None:
+    """Load claude_agent_sdk and what works with it. It blocks: call it in a thread. It takes a second of a core, for
+    which no workspace waits when it starts: so nothing that a server imports imports it."""
+    for name in ("function_server", "options", "session", "transcripts"):
+        import_module(f".{name}", __package__)
 
 
 def check_functions(agent: Agent, functions: Sequence[Function]) -> None:

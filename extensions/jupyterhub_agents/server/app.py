@@ -22,6 +22,7 @@ from ..runtime.keys import RunKeys
 from ..runtime.manager import RunManager
 from ..runtime.metrics import measured
 from ..runtime.pool import WarmPool
+from ..runtime.workplace import load_sdk
 from ..store.replicated import ReplicatedStore
 from . import activity
 from .assistant import extras
@@ -35,6 +36,8 @@ from .welcome.welcome import WelcomeHandler
 from .workspace import Workspace
 
 TERMINAL_S = 30.0
+LOAD_AFTER_S = 1.0
+"""When a workspace has answered the hub, and the hub its person's browser."""
 KEY_RETRY_S = 5.0
 TERMINAL_KEY_S = 2_592_000.0
 """A terminal stays open for as long as its workspace does; its key ends with that in any case."""
@@ -146,6 +149,7 @@ class AgentsApp(ExtensionApp):
         self._watching: asyncio.Task[None] | None = None
         self._getting_key: asyncio.Task[None] | None = None
         self._opening_door: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[None] | None = None
         self._door: Door | None = None
         self._workspace = Workspace(store, make_manager, owner=self.owner, state=state, files=files)
         self._workspace.replicated = bare if isinstance(bare, ReplicatedStore) else None
@@ -166,6 +170,7 @@ class AgentsApp(ExtensionApp):
         await asyncio.to_thread(without_hub_token, serverapp)
         self._watching = asyncio.create_task(self._watch_terminal(), name="look when the terminal was typed into")
         self._opening_door = asyncio.create_task(self._open_door(), name="open the door")
+        self._loading = asyncio.create_task(self._load_sdk(), name="load the SDK")
         self._getting_key = asyncio.create_task(self._get_terminal_key(), name="get the terminal's key")
         try:
             await self._workspace.open()
@@ -174,13 +179,19 @@ class AgentsApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Stop all runs and close the store."""
-        tasks = [task for task in (self._watching, self._opening_door, self._getting_key) if task is not None]
+        started = (self._watching, self._opening_door, self._getting_key, self._loading)
+        tasks = [task for task in started if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._door is not None:
             await self._door.close()
         await self._workspace.close()
+
+    async def _load_sdk(self) -> None:
+        """Have what the first run needs there before somebody starts it."""
+        await asyncio.sleep(LOAD_AFTER_S)
+        await asyncio.to_thread(load_sdk)
 
     async def _open_door(self) -> None:
         """Open the door as soon as this is known to be the home's first server."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import AlreadyExists, NotFound, RuntimeUnavailable
 from ..models import CONVERSATION_MARK, Agent, AgentSpec
-from ..runtime.options import RunExtras
+from ..runtime.given import RunExtras
 from ..store import AgentStore
 from .mcp_server import SERVER, mcp_server
 

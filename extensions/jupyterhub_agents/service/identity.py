@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import HubUnavailable, NotAllowed, NotSignedIn
 from .hub import Account, HubAPI, TokenOwner
-from .remembered import Remembered
+from .remembered import MOST, Remembered
 from .run_keys import PREFIX, RunKeys
 
 LONGEST_S = 60.0
@@ -51,6 +52,8 @@ class Identities:
             usable_s=LONGEST_S,
             away=HubUnavailable,
         )
+        self._known: dict[bytes, tuple[Person, float]] = {}
+        """Who came by a credential, and until when that needs no thought: no longer than the answers it was made of."""
 
     async def close(self) -> None:
         await self._owners.close()
@@ -60,7 +63,17 @@ class Identities:
         """Whose token or run key this is. Raises as `of_token` and `of_run_key` do."""
         if not credential:
             raise NotSignedIn("There is no token. Send a JupyterHub token as `Authorization: Bearer TOKEN`.")
-        return await (self.of_run_key(credential) if credential.startswith(PREFIX) else self.of_token(credential))
+        digest = hashlib.sha256(credential.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
+        person = await (self.of_run_key(credential) if credential.startswith(PREFIX) else self.of_token(credential))
+        holds_s = self._keys.holds_s(credential) if person.kind == "run" else self._owners.fresh_for_s(digest)
+        fresh_s = min(holds_s, self._accounts.fresh_for_s(person.name))
+        if len(self._known) >= MOST:
+            self._known.clear()
+        self._known[digest] = person, time.monotonic() + fresh_s
+        return person
 
     async def of_token(self, token: str) -> Person:
         """Whose JupyterHub token this is. Raises NotSignedIn, NotAllowed without the scope to use this service, and

@@ -63,6 +63,11 @@ class Remembered(Generic[K, V]):
                 return known.value
             raise
 
+    def fresh_for_s(self, key: K) -> float:
+        """Seconds for which the answer that is remembered under `key` is used again; 0 when there is none."""
+        known = self._answers.get(key)
+        return max(0.0, known.asked_at + self._fresh_s(known.value) - time.monotonic()) if known is not None else 0.0
+
     async def close(self) -> None:
         """End what is being asked."""
         tasks = list(self._asking.values())

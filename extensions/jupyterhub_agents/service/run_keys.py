@@ -83,6 +83,10 @@ class RunKeys:
             claims.get("session"), expires_at,
         )  # fmt: skip
 
+    def holds_s(self, text: str) -> float:
+        """Seconds until a key expires. Raises NotSignedIn as `read` does."""
+        return (self.read(text).expires_at - self._clock()).total_seconds()
+
 
 def kept_secret(file: Path) -> bytes:
     """The secret in `file`, which only its owner can read; made when there is none yet. Raises OSError."""

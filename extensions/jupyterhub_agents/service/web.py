@@ -112,7 +112,7 @@ def build(service: AgentsService) -> FastAPI:
             gc.freeze()
             yield
 
-    app = FastAPI(
+    app = _ServiceApp(
         title="jupyterhub-agents",
         version=__version__,
         description=DESCRIPTION,
@@ -122,10 +122,9 @@ def build(service: AgentsService) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    passing: _Late[GatewayApp] = _Late()
+    app.passing_path = f"{prefix}/anthropic"
+    app.passing = passing = _Late[GatewayApp]()
     entrance: _Late[FrontDoorApp] = _Late()
-    # The first that is looked at: calls to Claude come past none of the others.
-    app.mount(f"{prefix}/anthropic", passing)
     app.include_router(health.router, prefix=prefix)
     app.include_router(keys_api.router, prefix=f"{prefix}/api")
     if service.gateway.metering == "budgets":
@@ -163,6 +162,20 @@ class _Late(Generic[App]):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.target(scope, receive, send)
+
+
+class _ServiceApp(FastAPI):
+    """All that the service serves. Calls to Claude come past FastAPI, which has nothing to do for them and takes its
+    time for it."""
+
+    passing_path: str
+    passing: _Late[GatewayApp]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(f"{self.passing_path}/"):
+            await self.passing(scope | {"root_path": self.passing_path}, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def _tell_errors(app: FastAPI) -> None:

@@ -7,10 +7,12 @@ client by measurement (docs/gateway.md).
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import TracebackType
 from typing import Any
 
 import aiohttp
@@ -24,7 +26,7 @@ from ..identity import Identities, Person
 from . import metrics
 from .headers import RawHeaders, credential, downwards, upwards
 from .meter import Call, Meter, Refused, Reservation
-from .refusals import STOP, Refusal, not_served, of_caller, redirected, too_large, unreachable
+from .refusals import STOP, Refusal, not_served, of_caller, redirected, too_large, unforeseen, unreachable
 from .upstream import Forward, NotOffered, Upstream
 from .usage import UsageReader
 
@@ -42,6 +44,10 @@ SERVED = {
     "/api/hello": ("HEAD", "GET"),
 }
 ONE_MODEL = re.compile(r"/v1/models/[A-Za-z0-9][A-Za-z0-9._@:-]{0,199}\Z")
+
+
+UNWATCHED_S = 0.05
+"""For so long nobody looks whether a caller has gone."""
 
 
 class Left(Exception):
@@ -101,6 +107,13 @@ class GatewayApp:
                 await exchange.refuse(none.refusal)
         except Left:
             pass
+        except CutOff:
+            raise
+        except Exception:
+            if exchange.started:
+                raise
+            log.exception("a call failed")
+            await exchange.refuse(unforeseen())
 
     async def _serve(self, exchange: _Exchange) -> None:
         begin = time.monotonic()
@@ -147,19 +160,11 @@ class GatewayApp:
             headers=upwards(exchange.headers),
             body=body,
         )
-        # One task moves bytes, the other watches for the caller's leaving; the first to end ends both.
-        moving = asyncio.create_task(self._move(exchange, forward, bill, begin), name="gateway call")
-        leaving = asyncio.create_task(exchange.left(), name="gateway caller")
         try:
-            await asyncio.wait((moving, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if moving.done():
-                moving.result()
-            else:
-                metrics.CUT.labels("caller").inc()
-        finally:
-            moving.cancel()
-            leaving.cancel()
-            await asyncio.gather(moving, leaving, return_exceptions=True)
+            with _Watching(exchange):
+                await self._move(exchange, forward, bill, begin)
+        except Left:
+            metrics.CUT.labels("caller").inc()
 
     async def _move(self, exchange: _Exchange, forward: Forward, bill: _Bill | None, begin: float) -> None:
         answer: aiohttp.ClientResponse | None = None
@@ -167,7 +172,7 @@ class GatewayApp:
             try:
                 request = self._client.request(
                     exchange.method,
-                    URL(forward.url, encoded=True),
+                    _url(forward.url),
                     headers=_text(forward.headers),
                     data=forward.body or None,
                     allow_redirects=False,
@@ -255,6 +260,50 @@ class _Bill:
             log.exception("a call could not be settled")
 
 
+class _Watching:
+    """Cancels what a caller waits for when the caller leaves, and makes Left of that, as asyncio.timeout does with
+    TimeoutError.
+
+    Nobody looks in the first moments: a task for each call costs what it takes, and a call that is over by then needs
+    none."""
+
+    def __init__(self, exchange: _Exchange) -> None:
+        self._exchange = exchange
+        self._task = _this_task()
+        self._loop = asyncio.get_running_loop()
+        self._watch: asyncio.Task[None] | None = None
+        self._left = False
+
+    def __enter__(self) -> None:
+        self._cancelling = self._task.cancelling()
+        self._timer = self._loop.call_later(UNWATCHED_S, self._begin)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._timer.cancel()
+        if self._watch is not None:
+            self._watch.remove_done_callback(self._end)
+            self._watch.cancel()
+        if self._left and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise Left from error
+
+    def _begin(self) -> None:
+        self._watch = self._loop.create_task(self._exchange.left(), name="gateway caller")
+        self._watch.add_done_callback(self._end)
+
+    def _end(self, watch: asyncio.Task[None]) -> None:
+        # The server calls an answer that is over a caller who has left.
+        if not watch.cancelled() and not self._exchange.ended:
+            self._left = True
+            self._task.cancel()
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a call is served in a task")
+    return task
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -268,6 +317,7 @@ class _Exchange:
         self.query = bytes(scope["query_string"]).decode("latin-1")
         self.one_model = ONE_MODEL.match(self.path) is not None
         self.started = False
+        self.ended = False
         self._receive = receive
         self._send = send
 
@@ -306,6 +356,7 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self, last: bytes = b"") -> None:
+        self.ended = True
         await self._send({"type": "http.response.body", "body": last})
 
     async def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
@@ -315,6 +366,11 @@ class _Exchange:
     async def refuse(self, refusal: Refusal) -> None:
         headers, body = refusal.encode()
         await self.answer(refusal.status, headers, body)
+
+
+@functools.lru_cache(maxsize=256)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
 
 
 def _text(headers: RawHeaders) -> CIMultiDict[str]:

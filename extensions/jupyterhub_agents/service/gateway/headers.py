@@ -21,18 +21,21 @@ OF_THIS_REQUEST = frozenset((b"host", b"content-length", b"expect"))
 OF_PROXIES = frozenset((b"forwarded", b"via", b"x-real-ip", b"x-scheme"))
 """What a proxy in front adds of the person's machine."""
 
+_NOT_UP = HOP_BY_HOP | CREDENTIALS | OF_THIS_REQUEST | OF_PROXIES
+_NOT_DOWN = HOP_BY_HOP | {b"set-cookie"}
+
 
 def upwards(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """The caller's headers that the upstream gets."""
     headers = list(headers)
-    dropped = HOP_BY_HOP | CREDENTIALS | OF_THIS_REQUEST | OF_PROXIES | _named_by_connection(headers)
+    dropped = _NOT_UP | _named_by_connection(headers)
     return [(name, value) for name, value in headers if name not in dropped and not name.startswith(b"x-forwarded-")]
 
 
 def downwards(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """The upstream's headers that the caller gets. Not its cookies: they would be this hub's for a browser."""
     headers = [(name.lower(), value) for name, value in headers]
-    dropped = HOP_BY_HOP | _named_by_connection(headers) | {b"set-cookie"}
+    dropped = _NOT_DOWN | _named_by_connection(headers)
     return [(name, value) for name, value in headers if name not in dropped]
 
 

@@ -61,6 +61,11 @@ def unreachable(host: str) -> Refusal:
     return Refusal(502, "api_error", f"{host}, where this hub's models are, cannot be reached just now.", {})
 
 
+def unforeseen() -> Refusal:
+    """It may pass, too."""
+    return Refusal(500, "api_error", "It failed for a reason of the gateway's own; its log has the details.", {})
+
+
 def redirected(host: str) -> Refusal:
     """Not handed on: a client that followed would take its key along."""
     return Refusal(

@@ -200,23 +200,24 @@ def _record(db: sqlite3.Connection, calls: Sequence[Settled]) -> None:
 def _own_folder(folder: Path) -> Iterator[Path]:
     """A new folder that is locked by this process. Those of processes that were killed are removed."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for old in folder.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), _lock(old):
-            shutil.rmtree(old, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
-    try:
-        with _lock(made):
-            yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        # One after the other: another would take a folder that is made, and not locked yet, for one that was left.
+        with _lock(folder, wait=True):
+            for old in folder.glob(f"{_PREFIX}*"):
+                with contextlib.suppress(OSError), _lock(old):
+                    shutil.rmtree(old, ignore_errors=True)
+            made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+            stack.callback(shutil.rmtree, made, ignore_errors=True)
+            stack.enter_context(_lock(made))
+        yield made
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process. Raises OSError when another one has it."""
-    handle = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+def _lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock of a folder that ends with the process. Raises OSError when another one has it, or waits for it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(handle)
