@@ -16,6 +16,7 @@ with pytest.MonkeyPatch.context() as patch:
     from kubespawner.spawner import KubeSpawner as KubeSpawner
 
     from hub_config.pod_spawner import PodSpawner
+    from hub_config.pod_spawner import until_listening as until_listening
 
 
 def pod_of(c: Config, profile: str | None = None) -> dict[str, Any]:

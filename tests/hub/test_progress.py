@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from traitlets.config import Config
 
 from hub_config.progress import STEPS, step_of
-from tests.hub.spawner_pod import KubeSpawner, PodSpawner
+from tests.hub.spawner_pod import KubeSpawner, PodSpawner, until_listening
 
 NO_CPU = "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available."
 UNBOUND = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
@@ -74,3 +75,17 @@ def test_progress_never_goes_back_nothing_is_said_twice_and_a_wait_says_what_for
     assert [item.get("progress") for item in told] == [30, 30, None, 80]
     assert told[2]["message"].startswith("No machine") and told[2]["message"].endswith("60 seconds so far.")
     assert told[1]["raw_event"] == wait
+
+
+def test_a_server_is_found_as_soon_as_it_listens() -> None:
+    async def find() -> None:
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            finding = asyncio.create_task(until_listening(f"http://127.0.0.1:{server.getsockname()[1]}/user/ada/"))
+            done, _ = await asyncio.wait({finding}, timeout=0.5)
+            assert not done
+            server.listen()
+            async with asyncio.timeout(30):
+                await finding
+
+    asyncio.run(find())
