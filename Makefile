@@ -9,6 +9,7 @@ ARGS ?=
 IMAGE_BUILD ?= docker build
 IMAGES ?= jupyterhub-agents
 TAG ?= 1
+CLUSTER_TESTS ?= tests/cluster
 # Most tests wait for other processes most of the time. In their own order the long files come first.
 WORKERS ?= 4
 
@@ -58,7 +59,7 @@ images:
 
 cluster-test: $(STAMPS)/test $(STAMPS)/project
 	@if [ -z "$$KUBECONFIG" ]; then echo 'KUBECONFIG names no cluster: these tests need one, with what make images makes.' >&2; exit 1; fi
-	@IMAGES='$(IMAGES)' TAG='$(TAG)' PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest tests/cluster $(ARGS)
+	@IMAGES='$(IMAGES)' TAG='$(TAG)' PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(CLUSTER_TESTS) $(ARGS)
 
 # The official chart: `helm pull --untar jupyterhub/jupyterhub --version 4.4.0`, or the folder `jupyterhub` of a checkout.
 chart-e2e: $(STAMPS)/test $(STAMPS)/project

@@ -11,7 +11,6 @@ that is ready. The figures are medians in seconds.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import subprocess
@@ -31,7 +30,7 @@ from tests.cluster.runs import make_agent, start
 from tests.cluster.site import MODEL_KEY, MODEL_PORT, Site, image_values, running_site
 from tests.hub.people import Person, eventually
 
-ROUNDS = 7
+ROUNDS = 9
 AT_ONCE = 20
 LIMIT_S = 600.0
 SCRIPT = """
@@ -39,7 +38,7 @@ from jupyterhub_agents.testing.replies import say
 SCRIPT = {"hello": [say("Hello from the model.")]}
 """
 SMALL = {
-    "workspace": {
+    "small": {
         "cpu": 0.05,
         "memory_gib": 0.25,
         "cpu_limit": 2,
@@ -140,9 +139,8 @@ def run(rounds: int = ROUNDS, at_once: int = AT_ONCE) -> dict[str, float]:
 @contextmanager
 def _ours(folder: Path) -> Iterator[Site]:
     choices = {"profiles": SMALL, "autopilot_rules": False, "spawn_timeout": LIMIT_S}
-    path = "jupyterhub.hub.config.AgentHub"
-    words = [f"--set-json={path}.{name}={json.dumps(value)}" for name, value in choices.items()]
-    with own_namespace() as namespace, running_site(namespace, folder / "script.py", folder, *words) as site:
+    more = {"jupyterhub": {"hub": {"config": {"AgentHub": choices}}}}
+    with own_namespace() as namespace, running_site(namespace, folder / "script.py", folder, more=more) as site:
         yield site
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,15 +68,16 @@ def site_values() -> dict[str, Any]:
 class Site:
     """A site that runs. Towards Person it stands for a RunningHub."""
 
-    def __init__(self, namespace: Namespace, script: str, folder: Path) -> None:
+    def __init__(self, namespace: Namespace, script: str, folder: Path, more: Mapping[str, Any] | None = None) -> None:
         self.namespace = namespace
         self.url = ""
         self.user_password = ""
         self.admin_password = ""
         self._script = script
         self._chart = with_dependency(folder, official_chart(), os.environ.get("JUPYTERHUB_CHART_SCHEMA", ""))
-        self._values = [VALUES / "local.yaml", folder / "site.yaml"]
+        self._values = [VALUES / "local.yaml", folder / "site.yaml", folder / "more.yaml"]
         self._values[1].write_text(yaml.safe_dump(site_values()))
+        self._values[2].write_text(yaml.safe_dump(dict(more or {})))
         self._people: dict[str, Person] = {}
 
     def model(self) -> list[Object]:
@@ -152,9 +153,12 @@ class Site:
 
 
 @contextmanager
-def running_site(namespace: Namespace, script: Path, folder: Path, *words: str) -> Iterator[Site]:
-    """A site whose model plays the SCRIPT of a file. `folder` is for what helm reads, `words` are helm's."""
-    site = Site(namespace, script.read_text(), folder)
+def running_site(
+    namespace: Namespace, script: Path, folder: Path, *words: str, more: Mapping[str, Any] | None = None
+) -> Iterator[Site]:
+    """A site whose model plays the SCRIPT of a file. `folder` is for what helm reads, `words` are helm's, `more` are
+    values besides the tests' own."""
+    site = Site(namespace, script.read_text(), folder, more)
     with ExitStack() as stack:
         stack.callback(site.close)
         site.start(*words)

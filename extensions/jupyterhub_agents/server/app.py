@@ -36,8 +36,8 @@ from .welcome.welcome import WelcomeHandler
 from .workspace import Workspace
 
 TERMINAL_S = 30.0
-LOAD_AFTER_S = 1.0
-"""When a workspace has answered the hub, and the hub its person's browser."""
+LOAD_AFTER_S = 0.2
+"""When the server has begun to answer: whether it does is what the hub asks first."""
 KEY_RETRY_S = 5.0
 TERMINAL_KEY_S = 2_592_000.0
 """A terminal stays open for as long as its workspace does; its key ends with that in any case."""
