@@ -60,6 +60,12 @@ class Calling:
             return answer.status, answer.headers, await whole(answer)
 
 
+def shut(writer: asyncio.StreamWriter) -> None:
+    """Close the connection under the event loop's feet."""
+    with socket.fromfd(writer.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM) as raw:
+        raw.shutdown(socket.SHUT_RDWR)
+
+
 async def whole(answer: Answer) -> bytes:
     return b"".join([piece async for piece in answer.pieces()])
 
@@ -185,6 +191,14 @@ BROKEN: dict[str, tuple[Reply, bytes | None]] = {
     "a header without an end": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * (HEADER_LIMIT + 2**18), None),
     "too many headers": (b"HTTP/1.1 200 OK\r\n" + b"X: 0123456789\r\n" * (HEADER_LIMIT // 8) + b"\r\n", None),
     "short of its length": (then_close(BEGUN), b"ab"),
+    "short of its length on the last call": (
+        then_close(BEGUN.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n")),
+        b"ab",
+    ),
+    "a chunk too few on the last call": (
+        then_close(b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"),
+        b"ab",
+    ),
     "a chunk too few": (then_close(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"), b"ab"),
     "half a chunk": (then_close(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"), b"ab"),
     "a chunk that is none": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nzz\r\n", b"ab"),
@@ -313,8 +327,7 @@ def test_a_connection_that_the_server_closed_is_not_used_again(noticed: bool) ->
                 writer.close()
                 await until(lambda: not server.open)
             else:  # past the event loop, which therefore has no chance to tell the client
-                with socket.fromfd(writer.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM) as raw:
-                    raw.shutdown(socket.SHUT_RDWR)
+                shut(writer)
             assert (await calling.send())[2] == b"ok"
             assert [heard.connection for heard in server.heard] == [1, 2]
 
@@ -560,6 +573,39 @@ class TestHTTPS:
                     await self.fetch(server, "localhost")
                 assert isinstance(refused.value.__cause__, ssl.SSLCertVerificationError)
                 assert server.heard == []
+
+        run(scenario())
+
+    @pytest.mark.parametrize("in_order", [True, False])
+    def test_an_answer_without_a_length_is_whole_only_when_the_server_says_goodbye(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_order: bool
+    ) -> None:
+        """Anyone on the way can close a connection; TLS's own end (RFC 8446, section 6.1) only the server."""
+        authority = Authority(tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+
+        async def scenario() -> None:
+            arrived = asyncio.Event()
+
+            async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\nab")
+                await arrived.wait()
+                if in_order:
+                    writer.close()
+                else:
+                    shut(writer)
+
+            async with RawServer(say, tls=authority.server("localhost")) as server:
+                client = make_client(30, "")
+                try:
+                    async with client.request("POST", f"https://localhost:{server.port}/", [], b"{}") as answer:
+                        pieces = answer.pieces()
+                        assert await anext(pieces) == b"ab"
+                        arrived.set()
+                        with pytest.raises(StopAsyncIteration if in_order else UpstreamGone):
+                            await anext(pieces)
+                finally:
+                    await client.close()
 
         run(scenario())
 
