@@ -254,6 +254,20 @@ def test_nobody_listening_is_an_error(kind: Kind) -> None:
 
 
 @BOTH
+def test_a_server_that_hangs_up_at_once_is_an_error(kind: Kind) -> None:
+    async def scenario() -> None:
+        server = RawServer()
+        listening = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0)
+        server.port = listening.sockets[0].getsockname()[1]
+        async with listening, Calling(kind, server) as calling:
+            for _ in range(20):
+                with pytest.raises(UpstreamGone):
+                    await calling.send()
+
+    run(scenario())
+
+
+@BOTH
 def test_each_piece_is_there_as_soon_as_it_comes(kind: Kind) -> None:
     async def scenario() -> None:
         goes_on = asyncio.Event()

@@ -38,8 +38,6 @@ class Connection(asyncio.Protocol):
 
     async def ask(self, method: str, head: bytes, body: bytes) -> None:
         """Send a request and wait for the head of its answer. Raises UpstreamGone."""
-        if self._transport.is_closing():
-            raise UpstreamGone("the connection was closed at once")
         if self._parser is None:
             self._parser = HttpResponseParser(self)
         self.status = 0
@@ -94,6 +92,10 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self.idle_since = self._loop.time()
         return True
+
+    @property
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
     @property
     def is_usable(self) -> bool:

@@ -122,10 +122,12 @@ class WireClient:
                     raise
         except OSError as error:
             raise UpstreamGone(reason(error)) from error
-        self._open.add(connection)
+        if connection.is_closing:
+            raise UpstreamGone("the connection was closed at once")
         if self._closed is not None:
             connection.abort()
             raise UpstreamGone("the service is stopping")
+        self._open.add(connection)
         return connection
 
     async def _context(self) -> ssl.SSLContext:
