@@ -17,7 +17,6 @@ import httpx
 import pytest
 import zstandard
 
-from jupyterhub_agents.service.gateway.client import make_client
 from tests.hub.people import Person, RunningHub, eventually
 from tests.service.conftest import ORGANISATION_KEY, service_url
 from tests.service.wire import Answer, Caller, RawUpstream, Reply, Request
@@ -193,16 +192,6 @@ def test_a_stream_comes_piece_by_piece_and_byte_for_byte(through: Caller, upstre
     assert got == pieces
     assert answer.read() == b""
     connection.close()
-
-
-async def _client_limits() -> tuple[float | None, ...]:
-    async with make_client(10) as client:
-        limits = client.timeout
-        return limits.total, limits.connect, limits.sock_read, limits.sock_connect
-
-
-def test_no_limit_but_that_on_connecting_ends_a_call() -> None:
-    assert asyncio.run(_client_limits()) == (None, None, None, 10)
 
 
 ENCODERS = {

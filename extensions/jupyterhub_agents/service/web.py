@@ -75,11 +75,11 @@ def build(service: AgentsService) -> FastAPI:
             stack.push_async_callback(meter.close)
             await service.store.open()
             stack.push_async_callback(service.store.close)
-            client = make_client(gateway.connect_timeout_s)
+            client = make_client(gateway.connect_timeout_s, gateway.proxy)
             stack.push_async_callback(client.close)
             upstream = gateway.make_upstream()
             passing.target = GatewayApp(
-                identities=identities, meter=meter, upstream=upstream, client=client, proxy=gateway.proxy,
+                identities=identities, meter=meter, upstream=upstream, client=client,
                 body_limit=gateway.body_limit_mb * 1_000_000,
             )  # fmt: skip
             stack.push_async_callback(passing.target.close)

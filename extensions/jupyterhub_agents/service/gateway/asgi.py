@@ -1,13 +1,11 @@
 """The gateway as an ASGI application: who calls, may they, pass it through, what did it use.
 
-Plain ASGI, because each piece of an answer goes from one socket to the other with nothing between. aiohttp is the
-client by measurement (docs/gateway.md).
+Plain ASGI, because each piece of an answer goes from one socket to the other with nothing between.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import re
 import time
@@ -15,15 +13,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from types import TracebackType
 from typing import Any
 
-import aiohttp
-from multidict import CIMultiDict
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from yarl import URL
 
 from ...errors import AgentsError
 from ...ids import Clock, utcnow
 from ..identity import Identities, Person
 from . import metrics
+from .client import Answer, Client, UpstreamGone
 from .headers import RawHeaders, credential, downwards, upwards
 from .meter import Call, Meter, Refused, Reservation
 from .refusals import STOP, Refusal, not_served, of_caller, redirected, too_large, unforeseen, unreachable
@@ -79,8 +75,7 @@ class GatewayApp:
         identities: Identities,
         meter: Meter,
         upstream: Upstream,
-        client: aiohttp.ClientSession,
-        proxy: str,
+        client: Client,
         body_limit: int,
         clock: Clock = utcnow,
     ) -> None:
@@ -88,7 +83,6 @@ class GatewayApp:
         self._meter = meter
         self._upstream = upstream
         self._client = client
-        self._proxy = proxy or None
         self._limit = body_limit
         self._clock = clock
         self._settling: set[asyncio.Task[None]] = set()
@@ -167,47 +161,38 @@ class GatewayApp:
             metrics.CUT.labels("caller").inc()
 
     async def _move(self, exchange: _Exchange, forward: Forward, bill: _Bill | None, begin: float) -> None:
-        answer: aiohttp.ClientResponse | None = None
         with metrics.OPEN.track_inprogress():
             try:
-                request = self._client.request(
-                    exchange.method,
-                    _url(forward.url),
-                    headers=_text(forward.headers),
-                    data=forward.body or None,
-                    allow_redirects=False,
-                    proxy=self._proxy,
-                )
+                request = self._client.request(exchange.method, forward.url, forward.headers, forward.body)
                 async with request as answer:
                     await self._answer(exchange, answer, bill, begin)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                if answer is not None and exchange.started:
+            except UpstreamGone as error:
+                if exchange.started:
                     metrics.CUT.labels("upstream").inc()
-                    log.warning("%s cut an answer: %s", self._upstream.host, type(error).__name__)
+                    log.warning("%s cut an answer: %s", self._upstream.host, error)
                     raise CutOff from error
-                log.warning("%s was not reached: %s", self._upstream.host, type(error).__name__)
+                log.warning("%s was not reached: %s", self._upstream.host, error)
                 metrics.REFUSALS.labels("unreachable").inc()
                 await exchange.refuse(unreachable(self._upstream.host))
 
-    async def _answer(
-        self, exchange: _Exchange, answer: aiohttp.ClientResponse, bill: _Bill | None, begin: float
-    ) -> None:
+    async def _answer(self, exchange: _Exchange, answer: Answer, bill: _Bill | None, begin: float) -> None:
         metrics.CALLS.labels(exchange.path if not exchange.one_model else "/v1/models/{id}", answer.status).inc()
         metrics.FIRST_BYTE.observe(time.monotonic() - begin)
         if 300 <= answer.status < 400:
             log.error("%s answered %d: Gateway's address of it is wrong", self._upstream.host, answer.status)
             await exchange.refuse(redirected(self._upstream.host))
             return
+        headers = downwards(answer.headers)
         reader = None
         if bill is not None:
             bill.status = answer.status
             if answer.status == 200:
                 reader = bill.reader = UsageReader(
-                    content_type=answer.headers.get("content-type", ""),
-                    content_encoding=answer.headers.get("content-encoding", ""),
+                    content_type=_value(headers, b"content-type"),
+                    content_encoding=_value(headers, b"content-encoding"),
                 )
-        await exchange.start(answer.status, downwards(answer.raw_headers))
-        async for piece in answer.content.iter_any():
+        await exchange.start(answer.status, headers)
+        async for piece in answer.pieces():
             if reader is not None:
                 reader.feed(piece)
             await exchange.write(piece)
@@ -368,19 +353,5 @@ class _Exchange:
         await self.answer(refusal.status, headers, body)
 
 
-@functools.lru_cache(maxsize=256)
-def _url(text: str) -> URL:
-    return URL(text, encoded=True)
-
-
-def _text(headers: RawHeaders) -> CIMultiDict[str]:
-    """For aiohttp, which writes header values as UTF-8. Its session loses values of a header that is repeated in
-    different letter case (seen); ASGI's names are all in lower case."""
-    return CIMultiDict((name.decode("latin-1"), _decoded(value)) for name, value in headers)
-
-
-def _decoded(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+def _value(headers: RawHeaders, name: bytes) -> str:
+    return next((value for key, value in headers if key == name), b"").decode("latin-1")
