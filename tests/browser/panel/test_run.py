@@ -137,7 +137,7 @@ def test_a_reload_in_the_middle_finds_the_run(ada: Person, open_lab: OpenLab) ->
     layouts = lambda: json.dumps(ada.workspace.get("lab/api/workspaces").json())  # noqa: E731 - polled
     eventually(lambda: run in layouts(), within=60, what="JupyterLab keeps its layout")
     page.goto("/user/ada/lab")
-    expect(page.locator(".jp-AgentsRun-facts")).to_contain_text(re.compile("running|waiting"))
+    expect(page.locator(".jp-AgentsRun-facts")).to_contain_text(re.compile("running|waits for you"))
     expect(log(page).get_by_text(" ".join(COUNT))).to_have_count(1)
     log(page).get_by_role("button", name="Approve once").click()
     expect(log(page).get_by_text("All is said.")).to_be_visible()
