@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..errors import HubUnavailable, NotAllowed, NotSignedIn
 from .hub import Account, HubAPI, TokenOwner
@@ -34,6 +35,14 @@ class Person:
     scopes: frozenset[str] = field(default=frozenset(), repr=False)
 
 
+class _Known(NamedTuple):
+    person: Person
+    owner: TokenOwner | None
+    account: Account | None
+    until: float
+    """When a run key expires, by time.monotonic()."""
+
+
 class Identities:
     """Asks the hub who a token belongs to, and whether a run key's server still runs. Its answers are used again for
     `cache_s` seconds; when it does not answer, for LONGEST_S at most. Tokens are kept as digests only."""
@@ -52,8 +61,8 @@ class Identities:
             usable_s=LONGEST_S,
             away=HubUnavailable,
         )
-        self._known: dict[bytes, tuple[Person, float]] = {}
-        """Who came by a credential, and until when that needs no thought: no longer than the answers it was made of."""
+        self._known: dict[bytes, _Known] = {}
+        """Who came by a credential. It counts while the hub's answers are those that it was made of."""
 
     async def close(self) -> None:
         await self._owners.close()
@@ -65,15 +74,25 @@ class Identities:
             raise NotSignedIn("There is no token. Send a JupyterHub token as `Authorization: Bearer TOKEN`.")
         digest = hashlib.sha256(credential.encode()).digest()
         known = self._known.get(digest)
-        if known is not None and time.monotonic() < known[1]:
-            return known[0]
+        if known is not None and self._still_says(digest, known):
+            return known.person
         person = await (self.of_run_key(credential) if credential.startswith(PREFIX) else self.of_token(credential))
-        holds_s = self._keys.holds_s(credential) if person.kind == "run" else self._owners.fresh_for_s(digest)
-        fresh_s = min(holds_s, self._accounts.fresh_for_s(person.name))
+        if person.kind == "run":
+            owner, until = None, time.monotonic() + self._keys.holds_s(credential)
+        else:
+            owner, until = self._owners.fresh(digest), math.inf
         if len(self._known) >= MOST:
             self._known.clear()
-        self._known[digest] = person, time.monotonic() + fresh_s
+        self._known[digest] = _Known(person, owner, self._accounts.fresh(person.name), until)
         return person
+
+    def _still_says(self, digest: bytes, known: _Known) -> bool:
+        """Whether the hub's answers are the same ones, and not too old."""
+        if known.account is None or known.account is not self._accounts.fresh(known.person.name):
+            return False
+        if known.person.kind == "run":
+            return time.monotonic() < known.until
+        return known.owner is not None and known.owner is self._owners.fresh(digest)
 
     async def of_token(self, token: str) -> Person:
         """Whose JupyterHub token this is. Raises NotSignedIn, NotAllowed without the scope to use this service, and

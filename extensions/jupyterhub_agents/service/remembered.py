@@ -63,10 +63,12 @@ class Remembered(Generic[K, V]):
                 return known.value
             raise
 
-    def fresh_for_s(self, key: K) -> float:
-        """Seconds for which the answer that is remembered under `key` is used again; 0 when there is none."""
+    def fresh(self, key: K) -> V | None:
+        """The answer that is remembered under `key`, while it is used again without asking."""
         known = self._answers.get(key)
-        return max(0.0, known.asked_at + self._fresh_s(known.value) - time.monotonic()) if known is not None else 0.0
+        if known is None or time.monotonic() - known.asked_at >= self._fresh_s(known.value):
+            return None
+        return known.value
 
     async def close(self) -> None:
         """End what is being asked."""
