@@ -28,7 +28,7 @@ export class AgentEditor implements IDisposable {
   ) {
     this._base = agent;
     this._draft = this._clean = draftOf(agent ? specOf(agent) : undefined);
-    void fetchLimits(api).then(
+    this._asked = fetchLimits(api).then(
       limits => {
         this._limits = limits;
         this._tell();
@@ -115,16 +115,17 @@ export class AgentEditor implements IDisposable {
       return null;
     }
     this._tried = true;
-    const { spec, problems } = this._written();
-    if (Object.keys(problems).length) {
-      this._tell();
-      return null;
-    }
     this._busy = true;
     this._error = '';
     this._refused = {};
     this._tell();
     try {
+      // What is wrong is said in the same words, however soon somebody saves.
+      await this._asked;
+      const { spec, problems } = this._written();
+      if (Object.keys(problems).length) {
+        return null;
+      }
       const agent = await this._store(spec);
       this._take(agent);
       this._saved.emit(agent);
@@ -218,6 +219,7 @@ export class AgentEditor implements IDisposable {
   private _base: Agent | null;
   private _draft: IDraft;
   private _clean: IDraft;
+  private readonly _asked: Promise<void>;
   private _limits: Limits = {};
   private _refused: Problems = {};
   private _conflict: IConflict | null = null;
