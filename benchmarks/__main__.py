@@ -64,6 +64,7 @@ WANTED: dict[str, tuple[float, str]] = {
     "gateway.memory_mb": (256, "at most"),
     "service.200_people.memory_mb": (256, "at most"),
     "cluster.ready.ratio_to_plain": (1.1, "at most"),
+    "cluster.first_event.ratio_to_plain": (1.1, "at most"),
     "cluster.image_mb": (900, "at most"),
     "cluster.20_at_once.errors": (0, "at most"),
     "panel.10000_events.opens_ms": (1_500, "at most"),

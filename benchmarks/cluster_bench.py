@@ -126,7 +126,7 @@ def run(rounds: int = ROUNDS, at_once: int = AT_ONCE) -> dict[str, float]:
                 if number:  # The first makes volumes, and fills the node's caches.
                     ready[which].append(is_ready)
                     event[which].append(time.monotonic() - begin)
-                _stop(person)
+                person.stop()
         figures = {"cluster.image_mb": size / 1e6}
         for what, taken in (("ready", ready), ("first_event", event)):
             mine, theirs = median(taken["ours"]), median(taken["plain"])
@@ -162,10 +162,6 @@ def _click(person: Person) -> None:
 
 def _wait(person: Person) -> None:
     eventually(person.is_ready, within=LIMIT_S, every=0.05, what=f"{person.name}'s workspace is ready")
-
-
-def _stop(person: Person) -> None:
-    person.stop()
 
 
 def _first_event(person: Person) -> None:

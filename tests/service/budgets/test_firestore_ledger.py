@@ -118,6 +118,15 @@ async def test_no_document_is_written_more_than_once_a_second(project: str, traf
 
 
 @pytest.mark.anyio
+async def test_replicas_that_start_at_once_in_one_folder_keep_each_its_own(project: str, tmp_path: Path) -> None:
+    ledgers = [FirestoreLedger(project, tmp_path) for _ in range(16)]
+    await asyncio.gather(*(ledger.open() for ledger in ledgers))
+    assert len([*tmp_path.glob("ledger-copy-*")]) == len(ledgers)
+    await asyncio.gather(*(ledger.close() for ledger in ledgers))
+    assert not [*tmp_path.glob("ledger-copy-*")]
+
+
+@pytest.mark.anyio
 async def test_hundreds_of_people_and_calls_at_once_stay_within_the_limits_of_a_commit(
     project: str, watched: AsyncClient, traffic: Traffic, tmp_path: Path, clock: MovedClock
 ) -> None:
