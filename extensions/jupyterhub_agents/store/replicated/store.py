@@ -216,15 +216,18 @@ class ReplicatedStore(AgentStore):
             if deleted or not await self._local.is_known(listed):
                 raise
             return await self._local.list_agents(owner, limit=limit, after=after)
-        if not deleted and before == self._changes:
-            await self._keep(page.items)
+        if deleted or before != self._changes:
+            return page
+        await self._keep(page.items)
+        # While that was written, an agent may have been made that this page does not have.
+        if before == self._changes and after is None and page.next is None:
             ids = {agent.id for agent in page.items}
             gone = {id for who, id in self._seen if who == owner} - ids
-            if after is None and page.next is None and (gone or listed not in self._listed):
+            if gone or listed not in self._listed:
                 await self._local.write(lambda db: _now_listed(db, owner, ids, listed))
                 self._listed.add(listed)
                 for id in gone:
-                    del self._seen[owner, id]
+                    self._seen.pop((owner, id), None)  # another listing may have been sooner
         return page
 
     async def list_revisions(
