@@ -354,6 +354,21 @@ async def test_agents_made_and_deleted_while_they_are_listed_are_known_when_the_
     assert len(agents) == 6
 
 
+async def test_listings_at_once_agree_on_what_was_deleted_elsewhere(
+    store: ReplicatedStore, own_service: Service
+) -> None:
+    for number in range(3):
+        await store.create_agent(OWNER, f"agent-{number}", spec())
+    assert len((await store.list_agents(OWNER)).items) == 3
+    async with remote_store(own_service.url("store")) as remote:
+        for number in range(2):
+            await remote.delete_agent(OWNER, f"agent-{number}", revision=1)
+    pages = await asyncio.gather(*(store.list_agents(OWNER) for _ in range(5)))
+    assert all([agent.id for agent in page.items] == ["agent-2"] for page in pages)
+    own_service.kill()
+    assert [agent.id for agent in (await store.list_agents(OWNER)).items] == ["agent-2"]
+
+
 async def test_another_server_at_the_address_is_no_answer(own_service: Service) -> None:
     async with RemoteStore(own_service.url("store") + "/elsewhere", token_of, timeout=1) as lost:
         errors = await refused(StoreUnavailable, lost.get_run(OWNER, make_run(OWNER).id), lost.check())
