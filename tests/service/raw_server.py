@@ -105,7 +105,16 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an authority of a test")])
-        certificate = self._signed(self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None))
+        usage = x509.KeyUsage(
+            **dict.fromkeys(
+                ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"), False
+            ),
+            **dict.fromkeys(("key_agreement", "encipher_only", "decipher_only"), False),
+            **dict.fromkeys(("key_cert_sign", "crl_sign"), True),
+        )
+        certificate = self._signed(
+            self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None), usage
+        )
         self.file = folder / "authority.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -124,10 +133,10 @@ class Authority:
         return context
 
     def _signed(
-        self, name: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
+        self, name: x509.Name, key: ec.EllipticCurvePublicKey, *extensions: x509.ExtensionType
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
-        return (
+        certificate = (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(self._name)
@@ -135,6 +144,12 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
             .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(extension, critical=False)
-            .sign(self._key, hashes.SHA256())
+            # Without these, and what is critical, Python 3.13 trusts none.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+        for extension in extensions:
+            certificate = certificate.add_extension(
+                extension, critical=not isinstance(extension, x509.SubjectAlternativeName)
+            )
+        return certificate.sign(self._key, hashes.SHA256())
