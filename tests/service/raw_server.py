@@ -31,8 +31,15 @@ class RawServer:
     """Answers its first request with the first reply, and so on; then with the last one. A reply that is a function
     writes what it likes, and may close the connection."""
 
-    def __init__(self, *replies: Reply, tls: ssl.SSLContext | None = None, reads_bodies: bool = True) -> None:
+    def __init__(
+        self,
+        *replies: Reply,
+        tls: ssl.SSLContext | None = None,
+        reads_bodies: bool = True,
+        host: str = "127.0.0.1",
+    ) -> None:
         self._replies = replies
+        self._host = host
         self._tls = tls
         self._reads_bodies = reads_bodies
         self.heard: list[Heard] = []
@@ -40,7 +47,7 @@ class RawServer:
         self.open: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, limit=2**20)
+        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls, limit=2**20)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -93,6 +93,40 @@ def test_a_request_has_what_it_was_given_and_nothing_else(kind: Kind, method: st
     run(scenario())
 
 
+def test_a_server_is_spoken_to_at_an_address_of_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"IPv6 is off ({error}). Turn it on: sysctl -w net.ipv6.conf.lo.disable_ipv6=0")
+
+    async def scenario() -> None:
+        async with RawServer(OK, host="::1") as server:
+            client = make_client(30.0, "")
+            async with client.request("GET", f"http://[::1]:{server.port}/models", [], b"") as answer:
+                assert (answer.status, await whole(answer)) == (200, b"ok")
+            await client.close()
+            (heard,) = server.heard
+            assert f"host: [::1]:{server.port}".encode() in heard.head
+
+    run(scenario())
+
+
+def test_a_name_and_password_in_the_address_go_as_a_header() -> None:
+    async def scenario() -> None:
+        async with RawServer(OK) as server:
+            client = make_client(30.0, "")
+            address = f"http://gateway:p%40ss%3Aword@127.0.0.1:{server.port}/models"
+            async with client.request("GET", address, [], b"") as answer:
+                assert await whole(answer) == b"ok"
+            await client.close()
+            (heard,) = server.heard
+            assert heard.head[0] == b"GET /models HTTP/1.1"
+            assert f"host: 127.0.0.1:{server.port}".encode() in heard.head
+            assert b"authorization: Basic " + base64.b64encode(b"gateway:p@ss:word") in heard.head
+
+    run(scenario())
+
+
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;ext=1\r\nab\r\n3\r\ncde\r\n0\r\nX-Trailer: 1\r\n\r\n"
 ANSWERS = {
     "a length": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde", 200, b"abcde", True),
