@@ -24,7 +24,7 @@ def run() -> dict[str, float]:
     """The figures, by stable names such as `memory.4_runs_mb`."""
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder))
+        place = Place(Path(folder), whole=True)
         with place.start({"work": [silent(600)]}, "--WarmPool.size=0") as server:
             server.agent(model="claude-sonnet-5")
             figures["memory.0_runs_mb"] = settled(server)

@@ -36,7 +36,7 @@ def run(repeats: int = REPEATS) -> dict[str, float]:
     """The medians, by stable names such as `turn.first_event.sdk_s`."""
     taken: dict[str, list[Times]] = {way: [] for way in WAYS}
     with ExitStack() as stack:
-        places = [Place(Path(stack.enter_context(tempfile.TemporaryDirectory()))) for _ in range(2)]
+        places = [Place(Path(stack.enter_context(tempfile.TemporaryDirectory())), whole=True) for _ in range(2)]
         for place in places:
             stack.callback(place.close)
         script = [say("Hello, I am here.")]

@@ -91,13 +91,16 @@ StartServer = Callable[..., AbstractContextManager[Server]]
 
 
 class Place:
-    """A home, and the model that its server is given: both outlive restarts of the server."""
+    """A home, and the model that its server is given: both outlive restarts of the server. The server is a lean one,
+    or with `whole` as people have it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, whole: bool = False) -> None:
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir()
         self.model: ScriptedModel | None = None
+        own = {"JUPYTER_CONFIG_DIR": str(self.home / ".jupyter")}
+        self.settings = own if whole else jupyter_process.lean(folder / "settings")
 
     def close(self) -> None:
         if self.model is not None:
@@ -122,7 +125,7 @@ class Place:
             "XDG_DATA_HOME": str(self.home / ".local" / "share"),
             "CLAUDE_CONFIG_DIR": str(self.home / ".claude"),
             "JUPYTER_RUNTIME_DIR": str(runtime),
-            "JUPYTER_CONFIG_DIR": str(self.home / ".jupyter"),
+            **self.settings,
             "JUPYTER_TOKEN": token,
             "JUPYTERHUB_USER": "ana",
             **(env or {}),

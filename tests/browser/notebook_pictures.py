@@ -73,7 +73,7 @@ def main() -> None:
         }
         replies["brought in most"][0] = replies["brought in most"][0] + replies["brought in most"].pop(1)
         with ScriptedModel(replies) as model:
-            server = Server(place, model)
+            server = Server(place, model, whole=True)
             server.start()
             try:
                 with sync_playwright() as playwright, start(playwright) as browser:

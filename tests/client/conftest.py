@@ -54,9 +54,10 @@ def until(what: Callable[[], Any], within_s: float = 60) -> Any:
 
 
 class Server:
-    """A person's Jupyter server with a home of its own. It can be stopped and started again."""
+    """A person's Jupyter server with a home of its own, a lean one or with `whole` as people have it. It can be stopped
+    and started again."""
 
-    def __init__(self, folder: Path, model: ModelServer, *, notice: str = "") -> None:
+    def __init__(self, folder: Path, model: ModelServer, *, notice: str = "", whole: bool = False) -> None:
         self.home = folder / "home"
         self.home.mkdir()
         self.runtime = folder / "runtime"
@@ -67,6 +68,7 @@ class Server:
         self.log = folder / "server.log"
         kept = ("PATH", "LANG", "VIRTUAL_ENV")
         self.env = {name: os.environ[name] for name in kept if name in os.environ} | {
+            **({} if whole else jupyter_process.lean(folder / "settings")),
             **model.env(),
             "HOME": str(self.home),
             "JUPYTER_RUNTIME_DIR": str(self.runtime),

@@ -29,7 +29,6 @@ SECRETS = {
 }
 T = TypeVar("T")
 NOTICE = "A scripted model {answers} here."
-EXTENSIONS_OFF = ("jupyterlab", "jupyterhub_agents", "jupyter_lsp", "notebook_shim", "jupyter_server_terminals")
 ESCAPES = re.compile(
     rb"\x1b(\[[0-9;:?<>=!]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][0-9A-Z]|[=>78cDEHM]|P[^\x1b]*\x1b\\)"
 )
@@ -129,8 +128,9 @@ def workspace(
     settings = place / "settings"
     for folder in (home, settings, place / "runtime"):
         folder.mkdir()
-    extensions = {**dict.fromkeys(EXTENSIONS_OFF, False), "jupyter_server_proxy": True}
-    config = {"ServerApp": {"jpserver_extensions": extensions | {"jupyterhub_agents": with_agents}}}
+    extensions = dict.fromkeys(jupyter_process.OTHERS, False)
+    extensions |= {"jupyter_server_proxy": True, "jupyterhub_agents": with_agents}
+    config = {"ServerApp": {"jpserver_extensions": extensions}}
     (settings / "jupyter_server_config.json").write_text(json.dumps(config))
     log = place / "server.log"
     process = jupyter_process.start(

@@ -48,7 +48,7 @@ NOT_READ = ("tools", "slash_commands", "skills", "plugins", "agents", "mcp_serve
 def main() -> None:
     INTO.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        place = Place(Path(name))
+        place = Place(Path(name), whole=True)
         home = str(place.home)
         script = {key: [_at(entry, home) for entry in entries] for key, entries in SCRIPT.items()}
         try:
