@@ -54,7 +54,7 @@ class Server:
         deadline = time.monotonic() + within
         while (run := self.run(run_id))["status"] not in statuses:
             assert time.monotonic() < deadline, run
-            time.sleep(0.05)
+            time.sleep(0.1)
         return run
 
     def finish(self, run_id: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Server:
         deadline = time.monotonic() + within
         while text not in self.get(f"api/runs/{run_id}/events").text:
             assert time.monotonic() < deadline, f"{text} was not seen"
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def waits(self, run_id: str, *, after: str | None = None, within: float = 60) -> str:
         """Wait until a call of the run waits for a person, other than the one `after`; gives the approval's id."""
@@ -75,7 +75,7 @@ class Server:
             if found:
                 return str(found[0])
             assert time.monotonic() < deadline, self.run(run_id)
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def kill(self) -> None:
         """As the kernel does when memory is short."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import secrets
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from jupyterhub_agents.client import AgentClient
+from jupyterhub_agents.client.cli import main
 from jupyterhub_agents.testing.model_server import ModelServer
 from jupyterhub_agents.testing.scripted_model import ScriptedModel, say, use
 from tests import jupyter_process
@@ -38,7 +40,7 @@ SCRIPT: dict[str, Any] = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
@@ -49,7 +51,7 @@ def until(what: Callable[[], Any], within_s: float = 60) -> Any:
     while not (value := what()):
         if time.monotonic() > deadline:
             pytest.fail(f"not within {within_s:g} s")
-        time.sleep(0.02)
+        time.sleep(0.1)
     return value
 
 
@@ -94,18 +96,26 @@ class Server:
     def client(self, **options: Any) -> AgentClient:
         return AgentClient(**{"workspace_url": self.url, "token": self.token, **options})
 
-    def command(self, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+    def program(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         """Run `jupyter agents ...` as a person does in the workspace's terminal."""
         return subprocess.run(
             [sys.executable, "-m", "jupyterhub_agents.client", *arguments],
-            env=self.env | {"COLUMNS": "100"} | (env or {}),
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            stdin=options.pop("stdin", subprocess.DEVNULL) if "input" not in options else None,
-            **options,
-        )
+            env=self.env | {"COLUMNS": "100"}, cwd=self.home, input=input, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    def command(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
+        """The same within this process: the start of a program takes more than what most commands do."""
+        out, errors = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as terminal, contextlib.chdir(self.home):
+            for name in os.environ:
+                terminal.delenv(name)
+            for name, value in {**self.env, "COLUMNS": "100"}.items():
+                terminal.setenv(name, value)
+            terminal.setattr(sys, "argv", ["jupyter-agents", *arguments])
+            terminal.setattr(sys, "stdin", io.StringIO(input))
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), pytest.raises(SystemExit) as left:
+                main()
+        return subprocess.CompletedProcess(arguments, left.value.code, out.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def test_an_agent_is_made_run_shown_and_deleted(server: Server) -> None:
     )  # fmt: skip
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.startswith(f"Created {id}.")
-    ran = server.command("run", id, "write", "hello")
+    ran = server.program("run", id, "write", "hello")
     assert (ran.returncode, ran.stdout) == (0, "I write it first.\nIt prints hello.\n")
     assert "● Write hello.py\n● Bash python3 hello.py\n[succeeded · 3 turns · $" in ran.stderr
     assert f"{id}\t{id.upper()}\t" in server.command("list").stdout
@@ -98,9 +98,9 @@ def test_an_agent_is_made_run_shown_and_deleted(server: Server) -> None:
     shown = server.command("show", run_id)
     assert "● Write hello.py\n" in shown.stdout
     assert server.command("show", run_id, "--follow").returncode == 0
-    assert server.command("delete", id).returncode == 2
+    assert server.program("delete", id).returncode == 2
     assert server.command("delete", id, "--yes").returncode == 0
-    assert server.command("show", id).returncode == 3
+    assert server.program("show", id).returncode == 3
 
 
 def test_json_is_one_document_or_a_line_an_item(server: Server, agent_id: str) -> None:
@@ -120,7 +120,7 @@ def test_json_is_one_document_or_a_line_an_item(server: Server, agent_id: str) -
 
 
 def test_a_prompt_may_be_piped_in(server: Server, agent_id: str) -> None:
-    assert server.command("run", agent_id, input="greet me").stdout == "Hello from the script.\n"
+    assert server.program("run", agent_id, input="greet me").stdout == "Hello from the script.\n"
     assert server.command("run", agent_id, input=" \n").returncode == 2
 
 
@@ -132,14 +132,14 @@ def test_a_conversation_goes_on(server: Server, agent_id: str, client: AgentClie
 
 def test_a_failed_run_is_exit_code_1_and_a_cancelled_one_4(server: Server, agent_id: str, client: AgentClient) -> None:
     client.agent(agent_id).update(max_turns=1)
-    failed = server.command("run", agent_id, "write hello")
+    failed = server.program("run", agent_id, "write hello")
     assert failed.returncode == 1
     assert "✗ It was stopped after" in failed.stderr
     client.agent(agent_id).update(max_turns=None)
     run_id = server.command("run", agent_id, "endless", "--detach").stdout.strip()
     until(lambda: len(client.get_run(run_id).history()) > 4)
     assert server.command("cancel", run_id).returncode == 0
-    assert server.command("show", run_id, "--follow").returncode == 4
+    assert server.program("show", run_id, "--follow").returncode == 4
     assert server.command("cancel", run_id).returncode == 3
     assert server.command("resume", run_id, "greet", "me").stdout == "Hello from the script.\n"
 

@@ -44,7 +44,7 @@ def test_a_person_chats_on_the_command_line(server: Server) -> None:
 
 
 def test_a_line_is_a_turn_where_no_message_is_given(server: Server) -> None:
-    said = server.command("chat", "--json", input="please greet me\n\nagain\n")
+    said = server.program("chat", "--json", input="please greet me\n\nagain\n")
     assert said.returncode == 0, said.stderr
     ends = [json.loads(line)["data"] for line in said.stdout.splitlines() if '"end"' in line[:20]]
     assert [run["result"] for run in ends] == ["Hello from the script.", "Once more, then."]

@@ -38,15 +38,16 @@ async def session_of(server: Server, *arguments: str, log: Path | None = None) -
             yield session
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def door(server: Server) -> Path:
     pointer = server.home / ".local" / "share" / "jupyterhub-agents" / "door"
     until(pointer.exists)
     return pointer
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def session(server: Server, door: Path) -> AsyncIterator[ClientSession]:
+    """One for all tests that need no start of the command: what it does depends on nothing of before."""
     async with session_of(server) as session:
         yield session
 

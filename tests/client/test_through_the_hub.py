@@ -181,7 +181,9 @@ def test_a_reader_waits_for_a_workspace_that_restarts(hub: RunningHub, ada: Pers
 
 def test_a_token_is_in_no_argument_of_a_process(hub: RunningHub, ada: Person, tmp_path: Path) -> None:
     ada.spawn()
-    command = [sys.executable, "-m", "jupyterhub_agents.client", "run", "--hub", hub.url, "outsider", LONG_PROMPT]
+    with AgentClient(hub.url, token=ada.token) as client:
+        client.save_agent("carrier")
+    command = [sys.executable, "-m", "jupyterhub_agents.client", "run", "--hub", hub.url, "carrier", "What can you do?"]
     with (tmp_path / "out").open("w") as out:
         process = subprocess.Popen(
             command, env=workspace_environment(ada) | {"JUPYTERHUB_API_TOKEN": ada.token}, stdout=out, stderr=out
@@ -189,7 +191,7 @@ def test_a_token_is_in_no_argument_of_a_process(hub: RunningHub, ada: Person, tm
         try:
             until(lambda: "JUPYTERHUB_API_TOKEN" in psutil.Process(process.pid).environ())
             assert ada.token not in " ".join(psutil.Process(process.pid).cmdline())
-            process.wait(60)
+            assert process.wait(60) == 0
         finally:
             process.kill()
             process.wait(5)

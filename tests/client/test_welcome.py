@@ -24,11 +24,11 @@ def notebook_of(text: str) -> Any:
     return nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # nbformat's
 
 
-@pytest.fixture
-def demo_server(tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A workspace of a hub without an API key."""
     with DemoModel() as model:
-        server = Server(tmp_path, model, notice=DEMO_NOTICE)
+        server = Server(tmp_path_factory.mktemp("welcome"), model, notice=DEMO_NOTICE)
         server.start()
         try:
             yield server
@@ -45,14 +45,22 @@ def text_of(cell: Any) -> str:
     return text
 
 
-def test_a_newcomer_sees_an_agent_work(demo_server: Server) -> None:
+def execute(notebook: Any, server: Server) -> None:
+    NotebookClient(notebook, timeout=90, resources={"metadata": {"path": str(server.home)}}).execute(env=server.env)
+
+
+@pytest.fixture(scope="module")
+def executed(demo_server: Server) -> Any:
+    """The notebook that was placed in that home, executed for the first time."""
     path = place(demo_server.home)
     assert path == demo_server.home / "Welcome.ipynb"
     notebook = notebook_of(path.read_text())
-    NotebookClient(notebook, timeout=90, resources={"metadata": {"path": str(demo_server.home)}}).execute(
-        env=demo_server.env
-    )
-    said = {cell["id"]: text_of(cell) for cell in notebook.cells}
+    execute(notebook, demo_server)
+    return notebook
+
+
+def test_a_newcomer_sees_an_agent_work(demo_server: Server, executed: Any) -> None:
+    said = {cell["id"]: text_of(cell) for cell in executed.cells}
     assert DEMO_NOTICE in said["client"]
     assert "first-steps" in said["make"]
     assert "● Write hello.py" in said["run"]
@@ -69,12 +77,8 @@ def test_a_newcomer_sees_an_agent_work(demo_server: Server) -> None:
     assert "second" in hello.read_text()
 
 
-def test_it_can_be_run_a_second_time(demo_server: Server) -> None:
-    notebook = notebook_of(SHIPPED.read_text())
-    for _ in range(2):
-        NotebookClient(notebook, timeout=90, resources={"metadata": {"path": str(demo_server.home)}}).execute(
-            env=demo_server.env
-        )
+def test_it_can_be_run_a_second_time(demo_server: Server, executed: Any) -> None:
+    execute(notebook_of(SHIPPED.read_text()), demo_server)
 
 
 def test_it_is_shipped_without_outputs() -> None:
