@@ -24,7 +24,7 @@ def waiting(server: Server, count: int = 1) -> list[dict[str, Any]]:
     deadline = time.monotonic() + 60
     while len(found := server.get("api/approvals?waiting=true").json()["items"]) != count:
         assert time.monotonic() < deadline, found
-        time.sleep(0.05)
+        time.sleep(0.1)
     return list(found)
 
 
@@ -32,8 +32,8 @@ def decide(server: Server, approval: dict[str, Any], decision: str, **said: Any)
     return server.post(f"api/approvals/{approval['id']}/decide", {"decision": decision, **said})
 
 
-def made(server: Server) -> int:
-    file = server.home / "agents" / "helper" / "a"
+def made(server: Server, agent: str = "helper") -> int:
+    file = server.home / "agents" / agent / "a"
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
@@ -45,51 +45,49 @@ def written(server: Server, run: dict[str, Any], text: str) -> None:
         time.sleep(0.05)
 
 
-def test_a_call_is_decided_over_http_and_a_second_tab_is_told(start_server: StartServer) -> None:
-    with start_server(SCRIPT) as server:
-        server.agent()
-        run = server.start("work")
-        [approval] = waiting(server)
-        assert server.get(f"api/approvals/{approval['id']}").json() == approval
-        assert server.get(f"api/approvals?run={run['id']}").json()["items"] == [approval]
-        assert server.get("api/approvals?waiting=false").json()["items"] == []
-        assert server.run(run["id"])["status"] == "waiting"
-        assert "jupyterhub_agents_waiting_approvals 1.0" in server.http.get("metrics").text
-        answers: list[httpx.Response] = []
-        tabs = [
-            threading.Thread(target=lambda word=word: answers.append(decide(server, approval, word)))
-            for word in ("once", "deny", "once", "deny")
-        ]
-        for tab in tabs:
-            tab.start()
-        for tab in tabs:
-            tab.join()
-        assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
-        [winner] = [answer.json() for answer in answers if answer.status_code == 200]
-        assert all(winner["decided_by"] in answer.json()["message"] for answer in answers if answer.status_code == 409)
-        server.finish(run["id"])
-        assert made(server) == (winner["decision"] == "once")
-        assert "jupyterhub_agents_waiting_approvals 0.0" in server.http.get("metrics").text
+def test_a_call_is_decided_over_http_and_a_second_tab_is_told(server: Server) -> None:
+    server.agent("tabs")
+    run = server.start("work", "tabs")
+    [approval] = waiting(server)
+    assert server.get(f"api/approvals/{approval['id']}").json() == approval
+    assert server.get(f"api/approvals?run={run['id']}").json()["items"] == [approval]
+    assert server.get(f"api/approvals?run={run['id']}&waiting=false").json()["items"] == []
+    assert server.run(run["id"])["status"] == "waiting"
+    assert "jupyterhub_agents_waiting_approvals 1.0" in server.http.get("metrics").text
+    answers: list[httpx.Response] = []
+    tabs = [
+        threading.Thread(target=lambda word=word: answers.append(decide(server, approval, word)))
+        for word in ("once", "deny", "once", "deny")
+    ]
+    for tab in tabs:
+        tab.start()
+    for tab in tabs:
+        tab.join()
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+    [winner] = [answer.json() for answer in answers if answer.status_code == 200]
+    assert all(winner["decided_by"] in answer.json()["message"] for answer in answers if answer.status_code == 409)
+    server.finish(run["id"])
+    assert made(server, "tabs") == (winner["decision"] == "once")
+    assert "jupyterhub_agents_waiting_approvals 0.0" in server.http.get("metrics").text
 
 
-def test_wrong_decisions_are_refused_with_what_to_do(start_server: StartServer) -> None:
-    with start_server(SCRIPT) as server:
-        server.agent()
-        run = server.start("work")
-        [approval] = waiting(server)
-        for body, status, words in (
-            ({}, 400, "decision"),
-            ({"decision": "maybe"}, 400, "once"),
-            ({"decision": "deny", "message": "x" * 10_001}, 400, "message"),
-            ({"decision": "once", "by": "boss"}, 400, "no such field"),
-        ):
-            answer = server.post(f"api/approvals/{approval['id']}/decide", body)
-            assert (answer.status_code, words in answer.json()["message"]) == (status, True), answer.text
-        assert server.post(f"api/approvals/{run['id']}/decide", {"decision": "once"}).status_code == 404
-        assert server.post("api/approvals/none/decide", {"decision": "once"}).status_code == 404
-        assert server.get("api/approvals?waiting=perhaps").status_code == 400
-        assert server.post(f"api/runs/{run['id']}/resume").status_code == 409
-        assert waiting(server) == [approval]
+def test_wrong_decisions_are_refused_with_what_to_do(server: Server) -> None:
+    server.agent()
+    run = server.start("work")
+    [approval] = waiting(server)
+    for body, status, words in (
+        ({}, 400, "decision"),
+        ({"decision": "maybe"}, 400, "once"),
+        ({"decision": "deny", "message": "x" * 10_001}, 400, "message"),
+        ({"decision": "once", "by": "boss"}, 400, "no such field"),
+    ):
+        answer = server.post(f"api/approvals/{approval['id']}/decide", body)
+        assert (answer.status_code, words in answer.json()["message"]) == (status, True), answer.text
+    assert server.post(f"api/approvals/{run['id']}/decide", {"decision": "once"}).status_code == 404
+    assert server.post("api/approvals/none/decide", {"decision": "once"}).status_code == 404
+    assert server.get("api/approvals?waiting=perhaps").status_code == 400
+    assert server.post(f"api/runs/{run['id']}/resume").status_code == 409
+    assert waiting(server) == [approval]
 
 
 def test_a_waiting_run_survives_kill_9_and_goes_on_when_decided(start_server: StartServer) -> None:
@@ -157,14 +155,13 @@ def test_what_was_decided_just_before_a_kill_is_not_lost(start_server: StartServ
         assert (found["status"], made(server)) == ("succeeded", 1)
 
 
-def test_the_stream_tells_of_approvals(start_server: StartServer) -> None:
-    with start_server(SCRIPT) as server:
-        server.agent()
-        run = server.start("work")
-        [approval] = waiting(server)
-        decide(server, approval, "once")
-        server.finish(run["id"])
-        events = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
-        asked, told = [event["payload"] for event in events if event["type"] == "approval"]
-        assert asked == approval
-        assert told["decision"] == "once"
+def test_the_stream_tells_of_approvals(server: Server) -> None:
+    server.agent()
+    run = server.start("work")
+    [approval] = waiting(server)
+    decide(server, approval, "once")
+    server.finish(run["id"])
+    events = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
+    asked, told = [event["payload"] for event in events if event["type"] == "approval"]
+    assert asked == approval
+    assert told["decision"] == "once"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from tests.workspace import StartServer
+from tests.workspace import Server, StartServer
 
 
-def test_without_a_service_nobody_counts_and_nobody_limits(start_server: StartServer) -> None:
-    with start_server([]) as server:
-        answer = server.get("api/budget")
-        assert answer.status_code == 200, answer.text
-        assert answer.json() == {"counted": False, "contact": None, "budgets": []}
+def test_without_a_service_nobody_counts_and_nobody_limits(server: Server) -> None:
+    answer = server.get("api/budget")
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"counted": False, "contact": None, "budgets": []}
 
 
 def test_a_service_that_is_away_is_said_with_whom_to_tell(start_server: StartServer) -> None:

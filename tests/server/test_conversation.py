@@ -316,20 +316,23 @@ def test_no_process_of_a_conversation_knows_a_token_and_no_list_of_processes_the
     server.finish(started["runId"])
 
 
-def test_the_assistant_is_an_agent_like_others_and_changes_to_it_hold(start_server: StartServer) -> None:
-    with start_server(SCRIPT) as server:
-        first = converse(server, "hello")
-        agent = server.get("api/agents/assistant").json()
-        assert "mcp_servers" in agent
-        assert not agent["mcp_servers"]
-        assert str(Path.home()) not in json.dumps(agent)
-        changed = server.http.patch(
-            "api/agents/assistant", json={"revision": agent["revision"], "instructions": "Speak like a pirate."}
-        )
-        assert changed.status_code == 200
-        converse(server, "hello", first["conversationId"])
-        assert "Speak like a pirate." in last_system(server.model)
-        assert server.get("api/agents").json()["items"] == [changed.json()]
+def test_the_assistant_is_an_agent_like_others_and_changes_to_it_hold(server: Server) -> None:
+    first = converse(server, "hello")
+    agent = server.get("api/agents/assistant").json()
+    assert "mcp_servers" in agent
+    assert not agent["mcp_servers"]
+    assert str(Path.home()) not in json.dumps(agent)
+    agents = {agent["id"] for agent in server.get("api/agents").json()["items"]}
+    changed = server.http.patch(
+        "api/agents/assistant", json={"revision": agent["revision"], "instructions": "Speak like a pirate."}
+    )
+    assert changed.status_code == 200
+    converse(server, "hello", first["conversationId"])
+    assert "Speak like a pirate." in last_system(server.model)
+    after = {agent["id"]: agent for agent in server.get("api/agents").json()["items"]}
+    assert (set(after), after["assistant"]) == (agents, changed.json())
+    back = {"revision": changed.json()["revision"]}
+    assert server.post(f"api/agents/assistant/revisions/{agent['revision']}/restore", back).status_code == 200
 
 
 def test_an_agent_of_the_persons_own_by_that_name_is_left_alone(start_server: StartServer) -> None:

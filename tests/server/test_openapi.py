@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from openapi_spec_validator import validate
 
 from jupyterhub_agents.server.openapi import document
 from jupyterhub_agents.server.routes import ROUTES
-from jupyterhub_agents.testing.replies import say
-from tests.workspace import Place, Server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    place = Place(tmp_path_factory.mktemp("openapi"))
-    with place.start([say("Hello.")]) as running:
-        yield running
-    place.close()
+from tests.workspace import Server
 
 
 def test_the_document_is_valid_and_is_served(server: Server) -> None:

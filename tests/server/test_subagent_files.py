@@ -402,48 +402,48 @@ def claude(server: Server, *arguments: str) -> tuple[list[str], dict[str, str]]:
     return [str(find_cli()), "-p", *arguments], environment
 
 
-def test_the_terminals_claude_delegates_to_an_agent_made_over_the_api(start_server: StartServer) -> None:
-    with start_server(delegating) as server:
-        Sides(server).make("poet", instructions="Rhyme on everything you see.")
-        command, environment = claude(server, "Delegate to poet now")
-        done = subprocess.run(command, env=environment, cwd=server.home, capture_output=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        assert any("Rhyme on everything you see." in system for system in told(server.model))
+def test_the_terminals_claude_delegates_to_an_agent_made_over_the_api(server: Server) -> None:
+    server.model.script = delegating
+    Sides(server).make("rhymer", instructions="Rhyme on everything you see.")
+    command, environment = claude(server, "Delegate to rhymer now")
+    done = subprocess.run(command, env=environment, cwd=server.home, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert any("Rhyme on everything you see." in system for system in told(server.model))
 
 
-def test_a_claude_that_runs_already_finds_new_and_changed_agents(start_server: StartServer) -> None:
+def test_a_claude_that_runs_already_finds_new_and_changed_agents(server: Server) -> None:
     """What docs/terminal.md says of a session that is open."""
-    with start_server(delegating) as server:
-        sides = Sides(server)
-        sides.make("poet", instructions="Rhyme.")
-        arguments = ["--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
-        command, environment = claude(server, *arguments)
-        with subprocess.Popen(
-            command, env=environment, cwd=server.home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
+    server.model.script = delegating
+    sides = Sides(server)
+    sides.make("poet", instructions="Rhyme.")
+    arguments = ["--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
+    command, environment = claude(server, *arguments)
+    with subprocess.Popen(
+        command, env=environment, cwd=server.home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
 
-            def turn(prompt: str) -> list[str]:
-                """The agents that the turn began with."""
-                message = {"type": "user", "message": {"role": "user", "content": prompt}}
-                print(json.dumps(message), file=process.stdin, flush=True)
-                agents: list[str] = []
-                for line in process.stdout or ():
-                    said = json.loads(line)
-                    if said.get("subtype") == "init":
-                        agents = said["agents"]
-                    if said["type"] == "result":
-                        break
-                return agents
+        def turn(prompt: str) -> list[str]:
+            """The agents that the turn began with."""
+            message = {"type": "user", "message": {"role": "user", "content": prompt}}
+            print(json.dumps(message), file=process.stdin, flush=True)
+            agents: list[str] = []
+            for line in process.stdout or ():
+                said = json.loads(line)
+                if said.get("subtype") == "init":
+                    agents = said["agents"]
+                if said["type"] == "result":
+                    break
+            return agents
 
-            try:
-                assert "poet" in turn("Delegate to poet now")
-                server.agent("painter", instructions="Paint.")
-                sides.change("poet", 1, instructions="No rhymes any more.")
-                until(lambda: "painter" in turn("Anything new?"))
-                until(lambda: turn("Delegate to poet now") and "No rhymes any more." in told(server.model)[-1])
-                process.stdin.close()
-                process.wait(30)
-            finally:
-                process.kill()
+        try:
+            assert "poet" in turn("Delegate to poet now")
+            server.agent("painter", instructions="Paint.")
+            sides.change("poet", 1, instructions="No rhymes any more.")
+            until(lambda: "painter" in turn("Anything new?"))
+            until(lambda: turn("Delegate to poet now") and "No rhymes any more." in told(server.model)[-1])
+            process.stdin.close()
+            process.wait(30)
+        finally:
+            process.kill()
