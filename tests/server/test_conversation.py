@@ -261,7 +261,7 @@ def the_new_run(server: Server, before: set[str]) -> str:
     deadline = time.monotonic() + 60
     while not (new := {run["id"] for run in server.get("api/runs").json()["items"]} - before):
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.1)
     (run,) = new
     return run
 

@@ -25,9 +25,11 @@ def test_after_kill_9_no_cli_is_left_and_the_run_is_resumed_in_its_session(start
         deadline = time.monotonic() + 60
         while not any(says(process, "time.sleep(600)") for process in below(server.process.pid)):
             assert time.monotonic() < deadline
+            time.sleep(0.1)
         # The CLI takes its time to write what was said.
         while not is_in_transcript(server.home, run["session_id"], "I start."):
             assert time.monotonic() < deadline
+            time.sleep(0.1)
         family = below(server.process.pid)
         before = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
         server.kill()

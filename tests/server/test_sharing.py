@@ -117,7 +117,7 @@ def url(service: Service) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory, url: str) -> Iterator[Server]:
     """The workspace of grace."""
     place = Place(tmp_path_factory.mktemp("grace"))
-    with place.start(SCRIPT, env=environment(url)) as running:
+    with place.start(SCRIPT, "--WarmPool.size=1", env=environment(url)) as running:
         yield running
     place.close()
 

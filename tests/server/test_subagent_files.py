@@ -33,7 +33,7 @@ def until(look: Callable[[], Any], within: float = 60) -> Any:
     deadline = time.monotonic() + within
     while not (found := look()):
         assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return found
 
 

@@ -12,7 +12,7 @@ from jupyterhub_agents.testing.replies import say
 from tests.workspace import Server, StartServer
 
 HELLO = [say("Hello.")] * 20
-ROOMY = "--WarmPool.spare_memory_mb=0"
+WARM = ("--WarmPool.size=1", "--WarmPool.spare_memory_mb=0")
 
 
 def clis(server: Server) -> list[psutil.Process]:
@@ -37,7 +37,7 @@ def until(what: Callable[[], bool], within: float = 60) -> None:
     deadline = time.monotonic() + within
     while not what():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def waits(server: Server) -> bool:
@@ -45,7 +45,7 @@ def waits(server: Server) -> bool:
 
 
 def test_a_second_run_finds_a_process_waiting_and_the_figures_say_so(start_server: StartServer) -> None:
-    with start_server(HELLO, ROOMY) as server:
+    with start_server(HELLO, *WARM) as server:
         server.agent()
         assert (clis(server), waits(server)) == ([], False)
         server.finish(server.start("hello")["id"])
@@ -60,7 +60,7 @@ def test_a_second_run_finds_a_process_waiting_and_the_figures_say_so(start_serve
 
 
 def test_an_agent_that_is_changed_restored_or_deleted_leaves_nothing_waiting(start_server: StartServer) -> None:
-    with start_server(HELLO, ROOMY) as server:
+    with start_server(HELLO, *WARM) as server:
         server.agent(instructions="I am the first.")
         server.finish(server.start("hello")["id"])
         until(lambda: waits(server))

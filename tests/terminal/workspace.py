@@ -39,7 +39,7 @@ def until(what: str, look: Callable[[], T], limit_s: float = 60) -> T:
     deadline = time.monotonic() + limit_s
     while not (found := look()):
         assert time.monotonic() < deadline, f"{what}: not within {limit_s} s"
-        time.sleep(0.02)
+        time.sleep(0.1)
     return found
 
 
