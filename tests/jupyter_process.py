@@ -24,7 +24,7 @@ def lean(folder: Path) -> dict[str, str]:
     """The environment of a server that is about agents' runs alone: it loads no other extension, which is a third of
     what its start takes, and has no Claude Code wait for the next run. `folder` is made for its settings; an argument
     such as `--WarmPool.size=1` overrides them."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     settings = {"ServerApp": {"jpserver_extensions": dict.fromkeys(OTHERS, False)}, "WarmPool": {"size": 0}}
     (folder / "jupyter_server_config.json").write_text(json.dumps(settings))
     return {"JUPYTER_CONFIG_DIR": str(folder)}

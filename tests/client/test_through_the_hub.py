@@ -16,16 +16,21 @@ import pytest
 from jupyterhub_agents.client import AgentClient, AsyncAgentClient, Progress, TokenRefused, WorkspaceNotRunning
 from jupyterhub_agents.errors import NotAllowed
 from jupyterhub_agents.models import Event, RunStatus
+from tests import jupyter_process
 from tests.hub.people import Person, RunningHub, running_hub
 
 from .conftest import until
 
+SHORT_PROMPT = 'Write hello.txt that says "hi".'
 LONG_PROMPT = " ".join(f'Write note{number}.txt that says "{"word " * 20}{number}".' for number in range(6))
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     with running_hub(tmp_path_factory.mktemp("hub") / "state") as running:
+        # The client is no frontend: these people have switched off theirs.
+        for name in ("ada", "henry", "iris", "judy", "lena"):
+            jupyter_process.lean(running.state / "homes" / name / ".jupyter")
         yield running
 
 
@@ -69,7 +74,7 @@ def test_a_sleeping_workspace_is_started_and_told_of(hub: RunningHub) -> None:
         assert steps[-1].percent == 100
         person.stop()
         steps.clear()
-        again = client.agent("waker").run("What can you do?").wait(60)
+        again = client.agent("waker").run(SHORT_PROMPT).wait(60)
         assert steps[-1].percent == 100 and again.status is RunStatus.SUCCEEDED
 
 
@@ -78,9 +83,7 @@ def test_a_sleeping_workspace_is_read_without_starting_it(hub: RunningHub) -> No
     steps: list[Progress] = []
     with AgentClient(hub.url, token=person.token, on_progress=steps.append) as client:
         assert list(client.agents()) == []
-        run = (
-            client.save_agent("sleeper", permission_mode="acceptEdits").run('Write hello.txt that says "hi".').wait(60)
-        )
+        run = client.save_agent("sleeper", permission_mode="acceptEdits").run(SHORT_PROMPT).wait(60)
         person.stop()
         steps.clear()
         assert [agent.id for agent in client.agents()] == ["sleeper"]
@@ -109,7 +112,7 @@ async def test_the_same_from_a_program_with_an_event_loop(hub: RunningHub) -> No
     async with AsyncAgentClient(hub.url, token=person.token, on_progress=steps.append) as client:
         agent = await client.save_agent("waker", permission_mode="acceptEdits")
         assert steps[-1].percent == 100
-        run = await agent.run('Write hello.txt that says "hi".')
+        run = await agent.run(SHORT_PROMPT)
         assert "hello.txt" in await run.result(timeout_s=60)
 
 
@@ -134,7 +137,7 @@ def test_from_outside_a_hub_and_a_token_are_enough(hub: RunningHub, ada: Person)
     ada.spawn()
     with AgentClient(hub.url + "/hub/home", token=ada.token) as client:
         agent = client.save_agent("outsider", permission_mode="acceptEdits")
-        run = agent.run('Write hello.txt that says "hi".')
+        run = agent.run(SHORT_PROMPT)
         assert [event.seq for event in run] == list(range(1, run.record.last_seq + 1))
         assert "hello.txt" in run.result(timeout_s=60)
         assert run.notice
@@ -182,8 +185,8 @@ def test_a_reader_waits_for_a_workspace_that_restarts(hub: RunningHub, ada: Pers
 def test_a_token_is_in_no_argument_of_a_process(hub: RunningHub, ada: Person, tmp_path: Path) -> None:
     ada.spawn()
     with AgentClient(hub.url, token=ada.token) as client:
-        client.save_agent("carrier")
-    command = [sys.executable, "-m", "jupyterhub_agents.client", "run", "--hub", hub.url, "carrier", "What can you do?"]
+        client.save_agent("carrier", permission_mode="acceptEdits")
+    command = [sys.executable, "-m", "jupyterhub_agents.client", "run", "--hub", hub.url, "carrier", SHORT_PROMPT]
     with (tmp_path / "out").open("w") as out:
         process = subprocess.Popen(
             command, env=workspace_environment(ada) | {"JUPYTERHUB_API_TOKEN": ada.token}, stdout=out, stderr=out
