@@ -68,7 +68,7 @@ class Server:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/user/ana/"
         self.log = folder / "server.log"
-        kept = ("PATH", "LANG", "VIRTUAL_ENV")
+        kept = ("PATH", "LANG", "VIRTUAL_ENV", "BUN_JSC_useDFGJIT")
         self.env = {name: os.environ[name] for name in kept if name in os.environ} | {
             **({} if whole else jupyter_process.lean(folder / "settings")),
             **model.env(),
