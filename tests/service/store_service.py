@@ -15,9 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any, cast
 
-import httpx
 import uvicorn
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -69,8 +70,7 @@ class Service:
             )
         deadline = time.monotonic() + 60
         while True:
-            with contextlib.suppress(httpx.TransportError):
-                httpx.get(self.url("x") + "/nothing", timeout=5)
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
                 return
             assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() < deadline, self._log.read_text()
@@ -113,25 +113,35 @@ async def authenticate(request: Request) -> Person:
     return Person(name.removeprefix("run-"), admin=name == "admin", groups=groups, kind=kind)  # type: ignore[arg-type]
 
 
+_named: ContextVar[AgentStore] = ContextVar("named")
+
+
+class NamedStore:
+    """The store that the request names. So one app does for all: making one takes longer than most tests."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_named.get(), name)
+
+
 class Many:
-    """Gives each request to the app of the store that its first segment names."""
+    """Gives each request to the app, with the store that its first segment names."""
 
     def __init__(self, folder: Path, backend: str) -> None:
         self._folder = folder
         self._backend = backend
         self._stores: dict[str, AgentStore] = {}
-        self._apps: dict[str, ASGIApp] = {}
+        self._app: ASGIApp = store_app(cast(AgentStore, NamedStore()), authenticate)
         self._opening = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         _, name, rest = scope["path"].split("/", 2)
         async with self._opening:
-            if name not in self._apps:
+            if name not in self._stores:
                 store = self._make(name)
-                self._stores[name] = store
                 await store.open()
-                self._apps[name] = store_app(store, authenticate)
-        await self._apps[name]({**scope, "path": "/" + rest}, receive, send)
+                self._stores[name] = store
+        _named.set(self._stores[name])
+        await self._app({**scope, "path": "/" + rest}, receive, send)
 
     def _make(self, name: str) -> AgentStore:
         if self._backend == "firestore":

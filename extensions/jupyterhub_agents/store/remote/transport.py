@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
@@ -53,8 +54,10 @@ class Transport:
     def _make_client(self) -> httpx.AsyncClient:
         timeout = httpx.Timeout(self._timeout, connect=min(CONNECT_S, self._timeout))
         limits = httpx.Limits(max_connections=32, max_keepalive_connections=8, keepalive_expiry=30)
+        # Reading the certificates takes longer than all else here, and is for nothing where there is no TLS.
+        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self._url.startswith("http://") else True
         # Variables such as HTTP_PROXY are for the internet; the service is beside the hub.
-        return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+        return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, verify=verify)
 
     async def call(
         self,
