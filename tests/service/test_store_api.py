@@ -60,6 +60,14 @@ def http(url: str) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def refused(service: Service) -> Iterator[httpx.Client]:
+    """For requests that store nothing: one client, and one store, for all of them."""
+    headers = {"authorization": "Bearer token-of-ada"}
+    with httpx.Client(base_url=service.url(new_id()), timeout=60, headers=headers) as client:
+        yield client
+
+
 def filled(path: str, owner: str) -> str:
     return re.sub(r"{[a-z_]+}", new_id(), path.replace("{owner}", owner))
 
@@ -70,8 +78,8 @@ def test_the_document_has_a_path_for_every_call() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), OWNED)
-def test_another_persons_things_are_refused_on_every_path(http: httpx.Client, method: str, path: str) -> None:
-    answer = http.request(method, filled(path, "grace"), content=b"x" * 100)
+def test_another_persons_things_are_refused_on_every_path(refused: httpx.Client, method: str, path: str) -> None:
+    answer = refused.request(method, filled(path, "grace"), content=b"x" * 100)
     assert answer.status_code == 403, answer.text
     assert answer.json()["code"] == "not_allowed"
     assert answer.json()["reason"] == "Forbidden"
@@ -80,9 +88,9 @@ def test_another_persons_things_are_refused_on_every_path(http: httpx.Client, me
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 @pytest.mark.parametrize("token", ["", "Bearer nonsense", "Bearer token-of-run-ada"])
 def test_no_token_a_wrong_one_and_a_runs_key_open_nothing(
-    http: httpx.Client, method: str, path: str, token: str
+    refused: httpx.Client, method: str, path: str, token: str
 ) -> None:
-    answer = http.request(method, filled(path, "ada"), headers={"authorization": token})
+    answer = refused.request(method, filled(path, "ada"), headers={"authorization": token})
     assert answer.status_code == 403, answer.text
     assert answer.json()["code"] == "not_allowed"
 
