@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
-from typing import Any
 
-from jupyterhub.proxy import ConfigurableHTTPProxy
 from traitlets.config import Config
 
 from .hub import AgentHub
 
 
-class QuietProxy(ConfigurableHTTPProxy):
-    """configurable-http-proxy, without its word on who is active.
-
-    To the proxy every byte is activity, the polling and the pings of a forgotten browser tab included. Without
-    that, the hub goes by what the workspaces report themselves.
-    """
-
-    async def get_all_routes(self) -> dict[str, Any]:
-        """The routes, as jupyterhub.proxy.Proxy.get_all_routes says, where `last_activity` is optional."""
-        routes: dict[str, Any] = await super().get_all_routes()  # type: ignore[no-untyped-call]  # publishes no types
-        for route in routes.values():
-            route["data"].pop("last_activity", None)
-        return routes
-
-
 def configure(c: Config, hub: AgentHub) -> None:
     """The public address as chosen; the inner ones on loopback, on free ports, so that hubs do not collide. On
     Kubernetes the chart starts the proxy and says where it is."""
-    c.JupyterHub.proxy_class = QuietProxy
+    c.JupyterHub.proxy_class = "hub_config.quiet_proxy.QuietProxy"
     if hub.on_kubernetes:
         return
     hub_port, api_port = free_ports(2)

@@ -80,12 +80,18 @@ def test_every_part_is_on_the_map() -> None:
 def loaded_by(module: str, heavy: list[str]) -> str:
     """Which modules of `heavy` an import brings along."""
     code = f"import sys, {module}; print([m for m in sys.argv[1:] if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *heavy], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
     return done.stdout.strip()
 
 
 def test_a_workspace_does_not_wait_for_the_sdk_when_it_starts() -> None:
     assert loaded_by("jupyterhub_agents.server.app", ["claude_agent_sdk", "mcp", "mcp_types"]) == "[]"
+
+
+def test_the_launcher_does_not_wait_for_the_hubs_own_packages() -> None:
+    assert loaded_by("hub_config.launch", ["jupyterhub", "sqlalchemy", "tornado"]) == "[]"
 
 
 def test_the_client_needs_neither_server_nor_sdk() -> None:
