@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -174,29 +174,6 @@ def test_a_program_outside_answers_the_calls_of_its_functions(hub: RunningHub, a
     assert called == [(2, 40)]
 
 
-def test_a_sleeping_workspace_is_started_with_its_progress_in_the_stream(hub: RunningHub) -> None:
-    eve = hub.person("eve").spawn()
-    with Door(hub, "eve", eve.token) as door:
-        door.make_agent("helper")
-        eve.stop()
-        headers = {"Accept": "text/event-stream"}
-        told = list(door.stream("POST", "api/agents/helper/runs", headers=headers, json={"prompt": "greet"}))
-        kinds = [kind for kind, _, _ in told]
-        assert kinds[0] == "progress" and kinds[-1] == "end", kinds
-        progress = [data for kind, data, _ in told if kind == "progress"]
-        assert progress[-1]["percent"] == 100 and all(step["message"] for step in progress)
-        assert "progress" not in kinds[kinds.index("event") :]
-        assert numbers(told) == list(range(1, told[-1][1]["last_seq"] + 1))
-        # The same for a stream of a run there was, and for a plain request, which waits.
-        eve.stop()
-        again = list(door.stream("GET", f"api/runs/{told[-1][1]['id']}/events?wake=yes"))
-        assert again[0][0] == "progress" and numbers(again) == numbers(told)
-        eve.stop()
-        assert [agent["id"] for agent in door.get("api/agents?wake=yes")["items"]] == ["helper"]
-        assert eve.is_ready()
-        assert door.http.get("api/agents").headers["X-Agents-Source"] == "workspace"
-
-
 READS = (
     "api/agents", "api/agents/helper", "api/agents/helper?revision=1", "api/agents/helper/revisions",
     "api/agents/helper/revisions/1", "api/agents/helper/runs", "api/agents/nothing", "api/runs?limit=1",
@@ -207,51 +184,72 @@ READS = (
 )  # fmt: skip
 
 
-def test_a_stopped_workspaces_things_are_read_without_starting_it(hub: RunningHub) -> None:
-    rosa = hub.person("rosa").spawn()
-    with Door(hub, "rosa", rosa.token) as door:
-        door.make_agent("helper")
-        run = door.start("helper", "ask first")
-        (asked,) = eventually(
-            lambda: door.get(f"api/approvals?run={run['id']}&waiting=true")["items"], within=30, what="it asks"
-        )
-        assert door.post(f"api/approvals/{asked['id']}/decide", decision="once").status_code == 200
-        whole = list(door.stream("GET", f"api/runs/{run['id']}/events"))
-        assert whole[-1][0] == "end"
-        paths = [path.format(run=run["id"], approval=asked["id"]) for path in READS]
-        awake = {path: door.http.get(path) for path in paths}
-        rosa.stop()
-        for path, before in awake.items():
+class Asleep(NamedTuple):
+    """What `eve` did before her workspace was stopped: a run that has ended, with its approval, and one that waits."""
+
+    eve: Person
+    run: str
+    approval: str
+    waiting: str
+    told: list[tuple[str, Any, str]]
+    awake: dict[str, httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def asleep(hub: RunningHub) -> Asleep:
+    """A workspace that has done something and was stopped. A test may start it, so each puts it to sleep first."""
+    eve = hub.person("eve").spawn()
+    with Door(hub, "eve", eve.token) as door:
+
+        def asked(agent: str) -> tuple[str, str]:
+            door.make_agent(agent)
+            run = door.start(agent, "ask first")["id"]
+            path = f"api/approvals?run={run}&waiting=true"
+            return run, eventually(lambda: door.get(path)["items"], within=30, what="it asks")[0]["id"]
+
+        waiting, _ = asked("asker")
+        run, approval = asked("helper")
+        assert door.post(f"api/approvals/{approval}/decide", decision="once").status_code == 200
+        told = list(door.stream("GET", f"api/runs/{run}/events"))
+        assert told[-1][0] == "end"
+        eventually(lambda: door.get(f"api/runs/{waiting}")["status"] == "waiting", within=30, what="it waits")
+        awake = {path: door.http.get(path) for path in (path.format(run=run, approval=approval) for path in READS)}
+    eve.stop()
+    return Asleep(eve, run, approval, waiting, told, awake)
+
+
+def test_a_stopped_workspaces_things_are_read_without_starting_it(hub: RunningHub, asleep: Asleep) -> None:
+    eve, run, whole = asleep.eve, asleep.run, asleep.told
+    put_to_sleep(eve)
+    with Door(hub, "eve", eve.token) as door:
+        for path, before in asleep.awake.items():
             # What was told last arrives with the workspace's end.
-            asleep = door.http.get(path)
-            assert (asleep.status_code, asleep.json()) == (before.status_code, before.json()), path
+            answer = door.http.get(path)
+            assert (answer.status_code, answer.json()) == (before.status_code, before.json()), path
             assert before.status_code != 200 or before.headers["X-Agents-Source"] == "workspace"
-            assert asleep.status_code != 200 or asleep.headers["X-Agents-Source"] == "store"
-        assert [item for item in door.stream("GET", f"api/runs/{run['id']}/events") if item[0] != "delta"] == [
+            assert answer.status_code != 200 or answer.headers["X-Agents-Source"] == "store"
+        assert [item for item in door.stream("GET", f"api/runs/{run}/events") if item[0] != "delta"] == [
             whole[-1] if item[0] == "end" else ("run", whole[-1][1], "") if item[0] == "run" else item
             for item in [whole[0], *(item for item in whole if item[0] == "event"), whole[-1]]
         ]
-        rest = list(door.stream("GET", f"api/runs/{run['id']}/events", headers={"Last-Event-ID": "2"}))
+        rest = list(door.stream("GET", f"api/runs/{run}/events", headers={"Last-Event-ID": "2"}))
         assert numbers(rest) == numbers(whole)[2:]
-        with door.websocket(f"api/runs/{run['id']}/events?after=1") as socket:
+        with door.websocket(f"api/runs/{run}/events?after=1") as socket:
             told = [json.loads(message) for message in socket]
         assert [item["data"]["seq"] for item in told if item["type"] == "event"] == numbers(whole)[1:]
-        assert not rosa.is_ready() and door.get("")["state"] == "stopped"
+        assert not eve.is_ready() and door.get("")["state"] == "stopped"
         for other in (hub.person("bob").token, None):
-            with Door(hub, "rosa", other) as stranger:
-                assert stranger.http.get(f"api/runs/{run['id']}").status_code in (401, 403)
+            with Door(hub, "eve", other) as stranger:
+                assert stranger.http.get(f"api/runs/{run}").status_code in (401, 403)
 
 
-def test_a_stopped_workspace_says_what_only_it_can_do(hub: RunningHub) -> None:
-    tess = hub.person("tess").spawn()
-    with Door(hub, "tess", tess.token) as door:
-        door.make_agent("helper")
-        run = door.start("helper", "ask first")
-        eventually(lambda: door.get(f"api/runs/{run['id']}")["status"] == "waiting", within=30, what="it asks")
-        tess.stop()
-        assert door.get(f"api/runs/{run['id']}")["status"] == "waiting"
+def test_a_stopped_workspace_says_what_only_it_can_do(hub: RunningHub, asleep: Asleep) -> None:
+    eve, run = asleep.eve, asleep.waiting
+    put_to_sleep(eve)
+    with Door(hub, "eve", eve.token) as door:
+        assert door.get(f"api/runs/{run}")["status"] == "waiting"
         assert [one["tool"] for one in door.get("api/approvals?waiting=true")["items"]] == ["Bash"]
-        events = f"api/runs/{run['id']}/events"
+        events = f"api/runs/{run}/events"
         for answer in (
             door.http.get(events, headers={"Accept": "text/event-stream"}),
             # An EventSource that connects again.
@@ -265,12 +263,39 @@ def test_a_stopped_workspace_says_what_only_it_can_do(hub: RunningHub) -> None:
         with pytest.raises(InvalidStatus) as refused, door.websocket(events):
             pass
         assert refused.value.response.status_code == 424
-        assert not tess.is_ready()
+        assert not eve.is_ready()
         # It goes on where it was when somebody decides: that starts the workspace.
         (waiting,) = door.get("api/approvals?waiting=true")["items"]
         assert door.post(f"api/approvals/{waiting['id']}/decide", decision="deny").status_code == 200
         *_, (kind, ended, _) = door.stream("GET", events)
         assert (kind, ended["status"]) == ("end", "succeeded")
+
+
+def put_to_sleep(person: Person) -> None:
+    if person.is_ready():
+        person.stop()
+
+
+def test_a_sleeping_workspace_is_started_with_its_progress_in_the_stream(hub: RunningHub, asleep: Asleep) -> None:
+    eve = asleep.eve
+    put_to_sleep(eve)
+    with Door(hub, "eve", eve.token) as door:
+        headers = {"Accept": "text/event-stream"}
+        told = list(door.stream("POST", "api/agents/helper/runs", headers=headers, json={"prompt": "greet"}))
+        kinds = [kind for kind, _, _ in told]
+        assert kinds[0] == "progress" and kinds[-1] == "end", kinds
+        progress = [data for kind, data, _ in told if kind == "progress"]
+        assert progress[-1]["percent"] == 100 and all(step["message"] for step in progress)
+        assert "progress" not in kinds[kinds.index("event") :]
+        assert numbers(told) == list(range(1, told[-1][1]["last_seq"] + 1))
+        # The same for a stream of a run there was, and for a plain request, which waits.
+        eve.stop()
+        again = list(door.stream("GET", f"api/runs/{told[-1][1]['id']}/events?wake=yes"))
+        assert again[0][0] == "progress" and numbers(again) == numbers(told)
+        eve.stop()
+        assert [agent["id"] for agent in door.get("api/agents?wake=yes")["items"]] == ["asker", "helper"]
+        assert eve.is_ready()
+        assert door.http.get("api/agents").headers["X-Agents-Source"] == "workspace"
 
 
 def test_the_door_counts_what_passes_it(hub: RunningHub, door: Door) -> None:
@@ -359,15 +384,17 @@ def test_a_token_without_both_scopes_opens_nothing(hub: RunningHub, ada: Person,
     assert statuses(Door(hub, "ada", ada.new_token(scopes=scopes))) == {403}
 
 
-def test_the_two_scopes_are_enough_where_the_workspace_runs_and_do_not_start_one(hub: RunningHub) -> None:
-    person = hub.person("frugal")
-    scopes = ["access:services!service=agents", "access:servers!user=frugal"]
-    with Door(hub, "frugal", person.new_token(scopes=scopes)) as door:
+def test_the_two_scopes_are_enough_where_the_workspace_runs_and_do_not_start_one(hub: RunningHub, ada: Person) -> None:
+    def opened(person: Person) -> Door:
+        scopes = ["access:services!service=agents", f"access:servers!user={person.name}"]
+        return Door(hub, person.name, person.new_token(scopes=scopes))
+
+    with opened(hub.person("frugal")) as door:
         answer = door.http.get("api/agents?wake=yes")
         assert (answer.status_code, "start:servers!user=frugal" in answer.text) == (403, True)
         assert door.get("")["state"] == "stopped"
-        person.spawn()
-        assert door.get("api/agents")["items"] == []
+    with opened(ada) as door:
+        assert door.get("api/agents") == ada.workspace.get("api/agents").json()
 
 
 def test_a_token_that_is_revoked_ends_its_stream_within_a_minute(door: Door, ada: Person, hub: RunningHub) -> None:

@@ -56,18 +56,21 @@ def all_ended(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def stops_without_a_trace(hub: RunningHub, processes: list[psutil.Process], sign: signal.Signals) -> None:
+    port = hub.port
+    assert hub.stop(sign) == 0
+    assert all_ended(processes)
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
+    assert hub.said.endswith("Stopped.\n")
+    assert not (hub.state / "running.json").exists()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
 def test_stopping_leaves_no_process_and_no_port_behind(state: Path, sign: signal.Signals) -> None:
     with running_hub(state) as hub:
-        processes = busy_workspace(hub.person("ada"))
-        port = hub.port
-        assert hub.stop(sign) == 0
-        assert all_ended(processes)
-        with socket.socket() as free:
-            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            free.bind(("127.0.0.1", port))
-        assert hub.said.endswith("Stopped.\n")
-        assert not (state / "running.json").exists()
+        stops_without_a_trace(hub, busy_workspace(hub.person("ada")), sign)
 
 
 def test_a_killed_hub_takes_everything_along_and_says_so(state: Path) -> None:
@@ -87,30 +90,31 @@ def test_when_the_launcher_is_killed_the_hub_stops_by_itself(state: Path) -> Non
     eventually(lambda: all_ended(processes), within=60, what="the hub has stopped after its launcher")
 
 
-def test_after_a_crash_of_everything_the_next_start_clears_up_and_works(state: Path) -> None:
+def test_ctrl_c_leaves_nothing_behind_a_second_start_finds_all_again_and_one_after_a_crash_too(state: Path) -> None:
+    """One state folder, through three hubs."""
+    with running_hub(state) as hub:
+        ada = hub.person("ada")
+        processes = busy_workspace(ada)
+        ada.workspace.put("api/contents/kept.txt", json={"type": "file", "format": "text", "content": "kept"})
+        token, passwords = ada.token, (hub.user_password, hub.admin_password)
+        stops_without_a_trace(hub, processes, signal.SIGINT)
+
     hub = launch(state).wait_until_ready()
-    processes = busy_workspace(hub.person("ada"))
+    assert (hub.user_password, hub.admin_password) == passwords
+    with Person(hub, "ada") as ada:
+        headers = {"Authorization": f"token {token}"}
+        assert ada.browser.get("/hub/api/user", headers=headers).json()["name"] == "ada"
+    ada = hub.person("ada")
+    processes = busy_workspace(ada)
+    assert ada.workspace.get("api/contents/kept.txt").json()["content"] == "kept"
+
     hub.launcher.send_signal(signal.SIGSTOP)  # so that it cannot clear up in between
     hub.process("jupyterhub").kill()
     hub.launcher.kill()
     hub.stop()
-    with running_hub(state) as again:
+    with running_hub(state) as hub:
         eventually(lambda: all_ended(processes), within=10, what="what the crash left is gone")
-        assert again.person("ada").spawn().workspace.get("api/contents/").status_code == 200
-
-
-def test_a_second_start_finds_people_files_and_passwords_again(state: Path) -> None:
-    with running_hub(state) as hub:
-        ada = hub.person("ada").spawn()
-        ada.workspace.put("api/contents/kept.txt", json={"type": "file", "format": "text", "content": "kept"})
-        token, passwords = ada.token, (hub.user_password, hub.admin_password)
-    with running_hub(state) as hub:
-        assert (hub.user_password, hub.admin_password) == passwords
-        headers = {"Authorization": f"token {token}"}
-        ada = Person(hub, "ada")
-        assert ada.browser.get("/hub/api/user", headers=headers).json()["name"] == "ada"
-        ada.close()
-        assert hub.person("ada").spawn().workspace.get("api/contents/kept.txt").json()["content"] == "kept"
+        assert hub.person("ada").spawn().workspace.get("api/contents/").status_code == 200
 
 
 def test_only_the_owner_can_read_the_state_folder(hub: RunningHub, ada: Person) -> None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import DictLoader, Environment, StrictUndefined
 
 from ..budgets.money import NANOS, dollars, nanos
 from . import words
@@ -26,7 +26,8 @@ CONTENT_SECURITY_POLICY = (
 
 
 class Pages:
-    """Writes pages. Everything is read from files when it is made, nothing later."""
+    """Writes pages. Everything is read from files when it is made, nothing later. A template is compiled when it is
+    first asked for: all of them, in all languages, are a fifth of the time that the service takes to start."""
 
     def __init__(self, *, prefix: str, hub_url: str, time_zone: str, refresh_s: float) -> None:
         self._prefix = prefix
@@ -36,7 +37,10 @@ class Pages:
         self._version = _version()
         origin = "/".join(hub_url.split("/")[:3]) if "://" in hub_url else ""
         self._policy = CONTENT_SECURITY_POLICY.format(hub=f" {origin}" if origin else "")
-        self._templates = {language: _templates(catalogue) for language, catalogue in words.load().items()}
+        sources = {path.name: path.read_text(encoding="utf-8") for path in (HERE / "templates").iterdir()}
+        self._environments = {
+            language: _environment(sources, catalogue) for language, catalogue in words.load().items()
+        }
 
     def language(self, request: Request) -> str:
         """The reader's."""
@@ -45,18 +49,22 @@ class Pages:
     def answer(self, request: Request, name: str, status: int = 200, **context: Any) -> Response:
         """The page `name`."""
         language = self.language(request)
-        text = self._templates[language][name].render(
-            prefix=self._prefix,
-            hub_url=self._hub_url,
-            static=f"{self._prefix}static/{self._version}/",
-            language=language,
-            languages=words.LANGUAGES,
-            path=request.url.path.removeprefix(self._prefix),
-            query=request.url.query,
-            refresh_s=self._refresh_s,
-            time_zone=self._zone.key,
-            f=words.Formats(language, self._zone),
-            **context,
+        text = (
+            self._environments[language]
+            .get_template(name)
+            .render(
+                prefix=self._prefix,
+                hub_url=self._hub_url,
+                static=f"{self._prefix}static/{self._version}/",
+                language=language,
+                languages=words.LANGUAGES,
+                path=request.url.path.removeprefix(self._prefix),
+                query=request.url.query,
+                refresh_s=self._refresh_s,
+                time_zone=self._zone.key,
+                f=words.Formats(language, self._zone),
+                **context,
+            )
         )
         return HTMLResponse(
             text,
@@ -74,9 +82,9 @@ class Pages:
         )
 
 
-def _templates(catalogue: Any) -> dict[str, Template]:
+def _environment(sources: dict[str, str], catalogue: Any) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=DictLoader(sources),
         autoescape=True,
         auto_reload=False,
         undefined=StrictUndefined,
@@ -86,7 +94,7 @@ def _templates(catalogue: Any) -> dict[str, Template]:
     )
     environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]  # the extension's
     environment.globals.update(nanos=nanos, dollars=dollars, NANOS=NANOS)
-    return {name: environment.get_template(name) for name in environment.list_templates()}
+    return environment
 
 
 def _version() -> str:
