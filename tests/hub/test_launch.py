@@ -99,19 +99,20 @@ def test_ctrl_c_leaves_nothing_behind_a_second_start_finds_all_again_and_one_aft
         token, passwords = ada.token, (hub.user_password, hub.admin_password)
         stops_without_a_trace(hub, processes, signal.SIGINT)
 
-    hub = launch(state).wait_until_ready()
-    assert (hub.user_password, hub.admin_password) == passwords
-    with Person(hub, "ada") as ada:
-        headers = {"Authorization": f"token {token}"}
-        assert ada.browser.get("/hub/api/user", headers=headers).json()["name"] == "ada"
-    ada = hub.person("ada")
-    processes = busy_workspace(ada)
-    assert ada.workspace.get("api/contents/kept.txt").json()["content"] == "kept"
+    with running_hub(state) as hub:
+        assert (hub.user_password, hub.admin_password) == passwords
+        with Person(hub, "ada") as ada:
+            headers = {"Authorization": f"token {token}"}
+            assert ada.browser.get("/hub/api/user", headers=headers).json()["name"] == "ada"
+        ada = hub.person("ada")
+        processes = busy_workspace(ada)
+        assert ada.workspace.get("api/contents/kept.txt").json()["content"] == "kept"
+        # A crash of everything.
+        hub.launcher.send_signal(signal.SIGSTOP)  # so that it cannot clear up in between
+        hub.process("jupyterhub").kill()
+        hub.launcher.kill()
+        hub.stop()
 
-    hub.launcher.send_signal(signal.SIGSTOP)  # so that it cannot clear up in between
-    hub.process("jupyterhub").kill()
-    hub.launcher.kill()
-    hub.stop()
     with running_hub(state) as hub:
         eventually(lambda: all_ended(processes), within=10, what="what the crash left is gone")
         assert hub.person("ada").spawn().workspace.get("api/contents/").status_code == 200
