@@ -124,6 +124,11 @@ def ada(standing: StandingHub) -> Person:
     return standing.person("ada").spawn()
 
 
+@pytest.fixture
+def bob(hub: RunningHub) -> Person:
+    return hub.person("bob").spawn()
+
+
 @pytest.mark.parametrize(
     ("part", "sign"),
     [
@@ -153,8 +158,9 @@ def test_a_run_and_its_readers_outlast_a_part_that_restarts(
 @pytest.mark.parametrize(
     ("part", "word"), [("proxy", "configurable-http-proxy"), ("service", "jupyterhub_agents.service.app")]
 )
-def test_what_the_hub_of_one_machine_starts_it_starts_again_under_a_run(hub: RunningHub, part: str, word: str) -> None:
-    bob = hub.person("bob").spawn()
+def test_what_the_hub_of_one_machine_starts_it_starts_again_under_a_run(
+    hub: RunningHub, bob: Person, part: str, word: str
+) -> None:
     with work(bob, f"killed-{part}") as going:
         going.give("one")
         going.until("One is there.")
@@ -165,10 +171,9 @@ def test_what_the_hub_of_one_machine_starts_it_starts_again_under_a_run(hub: Run
         going.ended_well()
 
 
-def test_the_front_door_keeps_a_stream_open_over_a_restart_of_the_workspace(hub: RunningHub) -> None:
+def test_the_front_door_keeps_a_stream_open_over_a_restart_of_the_workspace(hub: RunningHub, bob: Person) -> None:
     """The reader outside has one connection, which never breaks."""
-    eve = hub.person("eve").spawn()
-    with AgentClient(hub.url, token=eve.token) as client, Door(hub, "eve", eve.token) as door:
+    with AgentClient(hub.url, token=bob.token) as client, Door(hub, "bob", bob.token) as door:
         client.create_agent("waits", id="waits", tools=["Bash(*)"])
         run = client.run("waits", "work")
         told = []
@@ -176,8 +181,8 @@ def test_the_front_door_keeps_a_stream_open_over_a_restart_of_the_workspace(hub:
         for item in door.stream("GET", f"api/runs/{run.id}/events"):
             told.append(item)
             if not restarted and item[0] == "event" and "I wait." in str(item[1]):
-                eve.stop()
-                eve.spawn()
+                bob.stop()
+                bob.spawn()
                 restarted = True
         assert told[-1][0] == "end"
         assert run.refresh().status is RunStatus.INTERRUPTED
