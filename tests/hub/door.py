@@ -11,7 +11,7 @@ import httpx
 from httpx_sse import connect_sse
 from websockets.sync.client import ClientConnection, connect
 
-from tests.hub.people import RunningHub
+from tests.hub.people import TLS, RunningHub
 
 STEPS = "take the steps"
 
@@ -22,7 +22,7 @@ class Door:
     def __init__(self, hub: RunningHub, user: str, token: str | None) -> None:
         self.url = f"{hub.url}/services/agents/workspace/{user}/"
         self._headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        self.http = httpx.Client(base_url=self.url, headers=self._headers, timeout=60, trust_env=False)
+        self.http = httpx.Client(base_url=self.url, headers=self._headers, timeout=60, trust_env=False, verify=TLS)
 
     def __enter__(self) -> Door:
         return self

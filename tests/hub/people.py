@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
 SPAWN_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
+TLS = ssl.create_default_context()
+"""One for all clients: to read the certificates is most of what it takes to make a client."""
 
 T = TypeVar("T")
 
@@ -41,7 +44,7 @@ class Person:
     def __init__(self, hub: RunningHub, name: str) -> None:
         self.hub = hub
         self.name = name
-        self.browser = httpx.Client(base_url=hub.url, follow_redirects=True, timeout=30, trust_env=False)
+        self.browser = httpx.Client(base_url=hub.url, follow_redirects=True, timeout=30, trust_env=False, verify=TLS)
 
     def __enter__(self) -> Self:
         return self
@@ -100,6 +103,7 @@ class Person:
             headers={"Authorization": f"token {self.token}"},
             timeout=30,
             trust_env=False,
+            verify=TLS,
         )
 
     def is_ready(self) -> bool:

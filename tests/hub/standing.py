@@ -18,7 +18,7 @@ from hub_config import processes
 from hub_config.node import find_proxy_command
 from hub_config.proxy import free_ports
 from hub_config.state import LAUNCH_MARK
-from tests.hub.people import ROOT, Person, eventually
+from tests.hub.people import ROOT, TLS, Person, eventually
 
 CONFIG = """
 from hub_config import configure
@@ -92,7 +92,7 @@ class StandingHub:
         def answers() -> bool:
             assert self._running[part].poll() is None, f"the {part} ended:\n{self._log.read_text()[-3000:]}"
             try:
-                status = httpx.get(self._answers[part], trust_env=False).status_code
+                status = httpx.get(self._answers[part], trust_env=False, verify=TLS).status_code
             except httpx.TransportError:
                 return False
             return part == "proxy" or status == 200

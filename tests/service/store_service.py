@@ -62,6 +62,10 @@ class Service:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         command = [sys.executable, "-m", __name__, str(self._folder), str(self.port), self._backend]
         with self._log.open("ab") as log:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from jupyterhub_agents.errors import Conflict, NotFound, StoreUnavailable
+from jupyterhub_agents.ids import new_id
 from jupyterhub_agents.models import Decision, Event, Run, RunChanges, RunStatus
 from jupyterhub_agents.store import AgentStore, transfer
 from jupyterhub_agents.store.remote import RemoteStore
@@ -39,16 +40,24 @@ OWNER = "ada"
 MARK = {"type": "mode"}
 
 
-@pytest.fixture
-def own_service(tmp_path: Path) -> Iterator[Service]:
-    """A service that the test may kill."""
-    with running_service(tmp_path / "service") as service:
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running_service(tmp_path_factory.mktemp("service")) as service:
         yield service
 
 
 @pytest.fixture
+def own_service(mortal: Service) -> Service:
+    """A service that the test may kill: where one before has, it is started again."""
+    if not mortal.runs:
+        mortal.start()
+    return mortal
+
+
+@pytest.fixture
 def url(own_service: Service) -> str:
-    return own_service.url("store")
+    """Where there is an empty store."""
+    return own_service.url(new_id())
 
 
 @pytest.fixture
@@ -124,11 +133,13 @@ async def test_a_service_killed_twice_in_the_middle_of_10000_events_gets_them_al
     assert await remote.get_run(OWNER, run.id) == await store.get_run(OWNER, run.id)
 
 
-async def test_lost_answers_store_nothing_twice(path: Path, own_service: Service, remote: RemoteStore) -> None:
+async def test_lost_answers_store_nothing_twice(
+    path: Path, own_service: Service, remote: RemoteStore, url: str
+) -> None:
     run, key = make_run(OWNER), transcript_key()
     with Relay(own_service.port) as relay:
-        url = f"http://{relay.address}/store"
-        async with ReplicatedStore(path, url, token_of) as store:
+        relayed = url.replace(f"127.0.0.1:{own_service.port}", relay.address)
+        async with ReplicatedStore(path, relayed, token_of) as store:
             entries = [MARK, *make_entries(1, 3), MARK]
             with relay.losing_answers():
                 await store.create_run(run)
@@ -355,23 +366,21 @@ async def test_agents_made_and_deleted_while_they_are_listed_are_known_when_the_
 
 
 async def test_listings_at_once_agree_on_what_was_deleted_elsewhere(
-    store: ReplicatedStore, own_service: Service
+    store: ReplicatedStore, remote: RemoteStore, own_service: Service
 ) -> None:
     for number in range(3):
         await store.create_agent(OWNER, f"agent-{number}", spec())
     assert len((await store.list_agents(OWNER)).items) == 3
-    async with remote_store(own_service.url("store")) as remote:
-        for number in range(2):
-            await remote.delete_agent(OWNER, f"agent-{number}", revision=1)
+    for number in range(2):
+        await remote.delete_agent(OWNER, f"agent-{number}", revision=1)
     pages = await asyncio.gather(*(store.list_agents(OWNER) for _ in range(5)))
     assert all([agent.id for agent in page.items] == ["agent-2"] for page in pages)
     own_service.kill()
     assert [agent.id for agent in (await store.list_agents(OWNER)).items] == ["agent-2"]
 
 
-async def test_another_server_at_the_address_is_no_answer(own_service: Service) -> None:
-    async with RemoteStore(own_service.url("store") + "/elsewhere", token_of, timeout=1) as lost:
+async def test_another_server_at_the_address_is_no_answer(remote: RemoteStore, url: str) -> None:
+    async with RemoteStore(f"{url}/elsewhere", token_of, timeout=1) as lost:
         errors = await refused(StoreUnavailable, lost.get_run(OWNER, make_run(OWNER).id), lost.check())
     assert all("answered 404" in error.message for error in errors)
-    async with remote_store(own_service.url("store")) as remote:
-        await refused(NotFound, remote.get_run(OWNER, make_run(OWNER).id))
+    await refused(NotFound, remote.get_run(OWNER, make_run(OWNER).id))
