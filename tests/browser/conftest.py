@@ -1,7 +1,7 @@
 """A real browser before a real hub: Chromium from the system's packages, driven by Playwright.
 
 def test_something(hub, visit):
-    page = visit("ada", "/services/agents/")   # signed in through the hub's own form
+    page = visit("ada", "/services/agents/")   # in a browser of her own, with the cookies of hub.person("ada")
 """
 
 from __future__ import annotations
@@ -12,15 +12,26 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.history import write
 from tests.hub.people import RunningHub
 from tests.service.conftest import hub_with_service
 
+FEATURES = (
+    # Each context would load two pages of Chromium's own, for an address bar that nobody sees.
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup",
+    # Playwright's own choice, which a second switch of this name takes the place of.
+    "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding", "ThirdPartyStoragePartitioning",
+    "AvoidCorsURLLoaderRestartOnRedirect", "OptimizationHints", "NetworkTimeServiceQuerying", "AimEnabled",
+    "PreconnectToSearch",
+)  # fmt: skip
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", f"--disable-features={','.join(FEATURES)}",
+    # A page is left too soon for what V8's slowest compiler takes to be won back.
+    "--js-flags=--no-opt",
 ]  # fmt: skip
 """A browser that asks no other host for anything, and also runs as root and where there is no GPU."""
 MINE = "/services/agents/"
@@ -60,10 +71,24 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """For one module: Playwright's own event loop must not be there for the tests after it."""
+def browser(hub: RunningHub) -> Iterator[Browser]:
+    """For one module, and after its hub: Playwright's own event loop must not be there for anything else."""
     with sync_playwright() as playwright, start(playwright) as running:
         yield running
+
+
+def new_context(browser: Browser, hub: RunningHub, name: str, **wishes: Any) -> BrowserContext:
+    """A browser in which somebody is signed in, by the cookies of `hub.person(name)`. Nothing in it moves for show."""
+    calm = {"base_url": hub.url, "locale": "en-US", "reduced_motion": "reduce"}
+    context = browser.new_context(**{**calm, **wishes})
+    context.set_default_timeout(60_000)
+    context.add_cookies(
+        [
+            {"name": one.name, "value": one.value or "", "domain": "127.0.0.1", "path": one.path}
+            for one in hub.person(name).browser.cookies.jar
+        ]
+    )
+    return context
 
 
 @pytest.fixture
@@ -72,12 +97,10 @@ def visit(hub: RunningHub, browser: Browser) -> Iterator[Visit]:
     contexts = []
 
     def open_(name: str, path: str, **wishes: Any) -> Page:
-        context = browser.new_context(base_url=hub.url, **{"locale": "en-US", **wishes})
-        context.set_default_timeout(60_000)
+        context = new_context(browser, hub, name, **wishes)
         contexts.append(context)
         page = context.new_page()
         page.goto(path)
-        sign_in(page, hub, name)
         return page
 
     yield open_

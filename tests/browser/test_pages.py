@@ -15,28 +15,46 @@ from playwright.sync_api import Browser, Page, expect
 from jupyterhub_agents.ids import new_id
 from tests.browser.conftest import ADMIN, MINE, Visit, sign_in
 from tests.browser.runs import begin, run, sleeping_run, status
-from tests.hub.people import RunningHub, eventually
+from tests.hub.people import Person, RunningHub, eventually
 
 SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
-def waiting(hub: RunningHub) -> str:
+def eva(hub: RunningHub) -> Person:
+    """Somebody whose workspace runs."""
+    return hub.person("eva").spawn()
+
+
+@pytest.fixture(scope="module")
+def ended(eva: Person) -> str:
+    """A run of hers that has succeeded."""
+    one = run(eva)
+    assert one["status"] == "succeeded"
+    return str(one["id"])
+
+
+@pytest.fixture(scope="module")
+def waiting(eva: Person) -> str:
     """Somebody whose run waits for them, so that the pages have everything to show. Gives their name."""
-    wanda = hub.person("wanda")
-    run_id = begin(wanda, "Write notes.txt.")
-    eventually(lambda: status(wanda, run_id) == "waiting", within=60, what="it asks")
-    return wanda.name
+    run_id = begin(eva, "Write notes.txt.")
+    eventually(lambda: status(eva, run_id) == "waiting", within=60, what="it asks")
+    return eva.name
 
 
 def budget_of(page: Page, name: str) -> Any:
     return page.get_by_role("form", name=f"Budget: Person {name}", exact=True)
 
 
-def test_a_signed_out_browser_signs_in_at_the_hub_and_comes_back_to_where_it_was(visit: Visit) -> None:
-    page = visit("ada", f"{MINE}?days=7")
-    assert page.url.endswith(f"{MINE}?days=7")
-    expect(page.get_by_role("heading", name="The last 7 days")).to_be_visible()
+def test_a_signed_out_browser_signs_in_at_the_hub_and_comes_back_to_where_it_was(
+    browser: Browser, hub: RunningHub
+) -> None:
+    with browser.new_context(base_url=hub.url) as context:
+        page = context.new_page()
+        page.goto(f"{MINE}?days=7")
+        sign_in(page, hub, "ada")
+        assert page.url.endswith(f"{MINE}?days=7")
+        expect(page.get_by_role("heading", name="The last 7 days")).to_be_visible()
 
 
 def test_the_hubs_menu_of_services_leads_to_the_page(visit: Visit) -> None:
@@ -66,57 +84,54 @@ def test_somebody_new_is_told_what_to_do(visit: Visit) -> None:
     expect(page.get_by_role("img", name="Tokens by model")).to_be_hidden()
 
 
-def test_an_administrator_sees_everybody(visit: Visit, hub: RunningHub) -> None:
-    hub.person("grace").spawn()
+def test_an_administrator_sees_everybody(visit: Visit, eva: Person) -> None:
     page = visit("admin", ADMIN)
     people = page.get_by_role("region", name="People and workspaces")
-    expect(people.get_by_role("row", name=re.compile("^grace")).get_by_text("running", exact=True)).to_be_visible()
+    expect(people.get_by_role("row", name=re.compile("^eva")).get_by_text("running", exact=True)).to_be_visible()
     for chart in ("Spend by day and model", "Spend by person", "Spend by group", "Spend by model", "People and runs"):
         expect(page.get_by_role("img", name=f"{chart}.")).to_be_visible()
     agents = page.get_by_role("region", name="Agents used most")
     expect(agents.get_by_role("row", name=re.compile("test-writer grace"))).to_be_visible()
-    page.get_by_label("Find a person").fill("grac")
+    page.get_by_label("Find a person").fill("ev")
     expect(people.get_by_role("row", name=re.compile("^admin"))).to_be_hidden()
-    expect(people.get_by_role("row", name=re.compile("^grace"))).to_be_visible()
+    expect(people.get_by_role("row", name=re.compile("^eva"))).to_be_visible()
 
 
-def test_an_administrator_cancels_somebodys_live_run_and_it_ends_cancelled(visit: Visit, hub: RunningHub) -> None:
-    ana = hub.person("ana")
-    run_id = sleeping_run(ana)
+def test_an_administrator_cancels_somebodys_live_run_and_it_ends_cancelled(visit: Visit, eva: Person) -> None:
+    run_id = sleeping_run(eva, "sleeper")
     page = visit("admin", ADMIN)
     live = page.get_by_role("region", name="Live runs")
-    row = live.get_by_role("row", name=re.compile("^ana worker at work"))
+    row = live.get_by_role("row", name=re.compile("^eva sleeper at work"))
     expect(row).to_be_visible()
-    button = row.get_by_role("button", name="Cancel the run of worker of ana")
+    button = row.get_by_role("button", name="Cancel the run of sleeper of eva")
     page.once("dialog", lambda dialog: dialog.dismiss())
     button.click()
-    assert status(ana, run_id) == "running"
+    assert status(eva, run_id) == "running"
     page.once("dialog", lambda dialog: dialog.accept())
     button.click()
     expect(page.get_by_text("Cancelled: the run has stopped.")).to_be_visible()
-    assert status(ana, run_id) == "cancelled"
+    assert status(eva, run_id) == "cancelled"
     expect(row).to_have_count(0)
     expect(page.get_by_text("Cancelled: the run has stopped.")).to_be_focused()
 
 
-def test_nobody_cancels_anothers_run_who_is_no_administrator(visit: Visit, hub: RunningHub) -> None:
-    ana = hub.person("ana")
-    run_id = sleeping_run(ana)
+def test_nobody_cancels_anothers_run_who_is_no_administrator(visit: Visit, hub: RunningHub, eva: Person) -> None:
+    run_id = sleeping_run(eva, "sleeper")
     page = visit("bob", MINE)
     post = """async (path) => (await fetch(path, {method: "POST", headers: {
         "X-XSRFToken": document.body.dataset.xsrf}})).status"""
-    path = f"{ADMIN}/runs/ana/{run_id}/cancel"
+    path = f"{ADMIN}/runs/eva/{run_id}/cancel"
     assert page.evaluate(post, path) == 403
     # Nor does an administrator's browser from elsewhere, nor any token alone.
     admin = visit("admin", "/hub/home")
     admin.goto(ADMIN)
     admin.goto("/hub/home")
     assert admin.evaluate("async (path) => (await fetch(path, {method: 'POST'})).status", path) == 403
-    for token in (ana.token, hub.person("admin").token):
+    for token in (eva.token, hub.person("admin").token):
         with httpx.Client(base_url=hub.url, trust_env=False) as program:
             assert program.post(path, headers={"Authorization": f"token {token}"}).status_code == 401
-    assert status(ana, run_id) == "running"
-    assert ana.workspace.post(f"api/runs/{run_id}/cancel").status_code == 202
+    assert status(eva, run_id) == "running"
+    assert eva.workspace.post(f"api/runs/{run_id}/cancel").status_code == 202
 
 
 def test_calls_that_wait_are_shown_without_their_words_and_a_stopped_workspace_is_said(
@@ -138,10 +153,7 @@ def test_calls_that_wait_are_shown_without_their_words_and_a_stopped_workspace_i
     assert code == 424 and "dora's workspace is stopped" in message
 
 
-def test_a_run_that_has_ended_is_not_cancelled_and_one_that_never_was_is_not_found(
-    visit: Visit, hub: RunningHub
-) -> None:
-    ended = run(hub.person("eva"))["id"]
+def test_a_run_that_has_ended_is_not_cancelled_and_one_that_never_was_is_not_found(visit: Visit, ended: str) -> None:
     page = visit("admin", ADMIN)
     post = """async (path) => { const answer = await fetch(path, {method: "POST", headers: {
         "X-XSRFToken": document.body.dataset.xsrf}}); return [answer.status, (await answer.json()).message] }"""
@@ -213,9 +225,7 @@ def test_other_pages_of_the_origin_get_nothing_of_it(visit: Visit) -> None:
     assert "All usage" not in page.evaluate(read)
 
 
-def test_a_budget_that_is_changed_bites_at_once(visit: Visit, hub: RunningHub) -> None:
-    eva = hub.person("eva")
-    assert run(eva)["status"] == "succeeded"
+def test_a_budget_that_is_changed_bites_at_once(visit: Visit, eva: Person, ended: str) -> None:
     page = visit("admin", ADMIN)
     form = budget_of(page, "eva")
     form.get_by_label("A day").fill("0")
@@ -248,9 +258,7 @@ def test_a_budget_is_set_for_somebody_who_has_none_and_a_wrong_amount_is_said(vi
     expect(form.get_by_role("status")).to_contain_text("not an amount from 0 to 1,000,000,000 dollars")
 
 
-def test_figures_refresh_and_take_neither_focus_nor_an_edit_away(visit: Visit, hub: RunningHub) -> None:
-    eva = hub.person("eva")
-    run(eva)
+def test_figures_refresh_and_take_neither_focus_nor_an_edit_away(visit: Visit, eva: Person, ended: str) -> None:
     page = visit("admin", ADMIN)
     field = budget_of(page, "eva").get_by_label("A month")
     field.fill("77")

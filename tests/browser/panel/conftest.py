@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from jupyterhub_agents.testing import ScriptedModel
-from tests.browser.conftest import sign_in
+from tests.browser.conftest import new_context
 from tests.hub.people import Person, RunningHub, running_hub
 
 READY_MS = 60_000
@@ -69,13 +69,10 @@ def open_lab(hub: RunningHub, browser: Browser, ada: Person) -> Iterator[OpenLab
     contexts = []
 
     def open_(path: str = "lab?reset", **wishes: Any) -> Page:
-        size = {"width": 1280, "height": 860}
-        context = browser.new_context(base_url=hub.url, **{"viewport": size, "locale": "en-US", **wishes})
-        context.set_default_timeout(60_000)
+        context = new_context(browser, hub, "ada", **{"viewport": {"width": 1280, "height": 860}, **wishes})
         contexts.append(context)
         page = context.new_page()
-        page.goto(f"/hub/login?next=/user/ada/{path.replace('?', '%3F')}")
-        sign_in(page, hub, "ada")
+        page.goto(f"/user/ada/{path}")
         show_panel(page)
         return page
 
