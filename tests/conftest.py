@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from jupyterhub_agents.models import AgentSpec
 from jupyterhub_agents.runtime import reaper
@@ -23,6 +25,7 @@ from tests.store.firestore_emulator import Emulator, NoEmulator, shared_emulator
 
 ROOT = Path(__file__).parent.parent
 BROWSER = ROOT / "tests" / "browser"
+PANEL = BROWSER / "panel"
 CI = bool(os.environ.get("CI"))
 
 # In most tests Claude Code runs for a second or two. What the second of its JavaScript compilers takes is not won back
@@ -56,10 +59,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     once are too much for a small machine."""
     browser: list[list[pytest.Item]] = []
     other: list[list[pytest.Item]] = []
-    for path, tests in itertools.groupby(items, lambda item: item.path):
+    for path, tests in itertools.groupby(items, lambda item: PANEL if PANEL in item.path.parents else item.path):
         (browser if BROWSER in path.parents else other).append(list(tests))
     turns = itertools.zip_longest(browser, other[::2], other[1::2], fillvalue=[])
     items[:] = [item for turn in turns for tests in turn for item in tests]
+
+
+class FilesScheduling(LoadFileScheduling):
+    """A file is one worker's, and so are all of the panel: they share a hub and a page of JupyterLab."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path: str = super()._split_scope(nodeid)
+        panel = PANEL.relative_to(ROOT).as_posix()
+        return panel if path.startswith(f"{panel}/") else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesScheduling | None:
+    return FilesScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -91,16 +91,24 @@ def new_context(browser: Browser, hub: RunningHub, name: str, **wishes: Any) -> 
     return context
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[str, list[Any]]:
+    """The cookies that the first browser of each person had after its first page: they are signed in there too."""
+    return {}
+
+
 @pytest.fixture
-def visit(hub: RunningHub, browser: Browser) -> Iterator[Visit]:
+def visit(hub: RunningHub, browser: Browser, kept: dict[str, list[Any]]) -> Iterator[Visit]:
     """Opens an address as somebody, in a browser of their own."""
     contexts = []
 
     def open_(name: str, path: str, **wishes: Any) -> Page:
         context = new_context(browser, hub, name, **wishes)
         contexts.append(context)
+        context.add_cookies(kept.get(name, []))
         page = context.new_page()
         page.goto(path)
+        kept.setdefault(name, context.cookies())
         return page
 
     yield open_

@@ -6,8 +6,9 @@
         agent = make_agent(ada, name="Counter")        # by the API
         lab.get_by_role("button", name="Run Counter").click()
 
-The hub, the person and the page are one module's; `SCRIPT` of the module is what the model says. `lab` is the same
-page for all tests of a module: each closes what it opened (`close_documents`), or asks for a page with `open_lab`.
+The hub, the person and the page are the same for all modules here; `SCRIPT` of a module is what the model says to it.
+Each test closes in `lab` what it opened (`close_documents`), or asks for a page of its own with `open_lab`. A module's
+agents go with it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from jupyterhub_agents.testing import ScriptedModel
-from tests.browser.conftest import new_context
+from tests.browser.conftest import new_context, start
 from tests.hub.people import Person, RunningHub, running_hub
 
 READY_MS = 60_000
@@ -36,14 +37,14 @@ c.Spawner.args = [*c.Spawner.get("args", []), *(f"--{app}.expose_app_in_browser=
 OpenLab = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")
-def model(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
-    """Says what the module's SCRIPT has."""
-    with ScriptedModel(getattr(request.module, "SCRIPT", ())) as running:
+@pytest.fixture(scope="package")
+def model() -> Iterator[ScriptedModel]:
+    """Says what SCRIPT has of the module that asks for `ada`."""
+    with ScriptedModel() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def hub(tmp_path_factory: pytest.TempPathFactory, model: ScriptedModel) -> Iterator[RunningHub]:
     folder = tmp_path_factory.mktemp("panel")
     config = folder / "jupyterhub_config.py"
@@ -52,9 +53,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory, model: ScriptedModel) -> Itera
         yield running
 
 
-@pytest.fixture(scope="module")
-def ada(hub: RunningHub) -> Person:
-    """Whose workspace runs."""
+@pytest.fixture(scope="package")
+def browser(hub: RunningHub) -> Iterator[Browser]:
+    with sync_playwright() as playwright, start(playwright) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def workspace(hub: RunningHub) -> Person:
+    """Ada, whose workspace runs."""
     person = hub.person("ada").spawn()
     # JupyterLab's question about news would cover what is to be clicked.
     news = "lab/api/settings/@jupyterlab/apputils-extension:notification"
@@ -63,7 +70,18 @@ def ada(hub: RunningHub) -> Person:
 
 
 @pytest.fixture(scope="module")
-def open_lab(hub: RunningHub, browser: Browser, ada: Person) -> Iterator[OpenLab]:
+def ada(request: pytest.FixtureRequest, workspace: Person, model: ScriptedModel) -> Iterator[Person]:
+    """Whose workspace runs, where the model says what the module's SCRIPT has."""
+    model.script = getattr(request.module, "SCRIPT", ())
+    yield workspace
+    for run in workspace.workspace.get("api/runs?limit=100").json()["items"]:
+        if run["status"] in ("queued", "running", "waiting"):
+            workspace.workspace.post(f"api/runs/{run['id']}/cancel")
+    delete_agents(workspace)
+
+
+@pytest.fixture(scope="package")
+def open_lab(hub: RunningHub, browser: Browser, workspace: Person) -> Iterator[OpenLab]:
     """Opens JupyterLab as Ada, in a browser of its own, with the panel shown: `open_lab(locale=..., color_scheme=...)`.
     `path` is the page below her workspace."""
     contexts = []
@@ -81,9 +99,19 @@ def open_lab(hub: RunningHub, browser: Browser, ada: Person) -> Iterator[OpenLab
         context.close()
 
 
-@pytest.fixture(scope="module")
-def lab(open_lab: OpenLab) -> Page:
+@pytest.fixture(scope="package")
+def first_lab(open_lab: OpenLab) -> Page:
     return open_lab()
+
+
+@pytest.fixture(scope="module")
+def lab(request: pytest.FixtureRequest, first_lab: Page) -> Iterator[Page]:
+    """The same page for all modules, loaded anew after one in which a test failed."""
+    failed = request.session.testsfailed
+    yield first_lab
+    if request.session.testsfailed > failed:
+        first_lab.goto("/user/ada/lab?reset")
+        show_panel(first_lab)
 
 
 def show_panel(page: Page) -> None:
@@ -114,6 +142,12 @@ def make_agent(person: Person, name: str, **fields: Any) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
     agent: dict[str, Any] = answer.json()
     return agent
+
+
+def delete_agents(person: Person) -> None:
+    """All of them, by the API."""
+    for agent in person.workspace.get("api/agents").json()["items"]:
+        person.workspace.delete(f"api/agents/{agent['id']}?revision={agent['revision']}")
 
 
 def start_run(person: Person, agent_id: str, prompt: str) -> str:

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from jupyterhub_agents.testing.replies import say, use
-from tests.browser.panel.conftest import OpenLab, make_agent, run_command, show_panel
+from tests.browser.panel.conftest import OpenLab, delete_agents, make_agent, run_command, show_panel
 from tests.hub.people import Person, RunningHub, eventually
 
 POET = {"id": "poet", "name": "Poet", "instructions": "Write short poems.", "tools": []}
@@ -54,8 +54,7 @@ SERIOUS = {"serious", "critical"}
 def nothing_is_left(lab: Page, ada: Person) -> Iterator[None]:
     yield
     lab.evaluate("() => [...window.jupyterapp.shell.widgets('main')].forEach(one => one.dispose())")
-    for agent in ada.workspace.get("api/agents").json()["items"]:
-        ada.workspace.delete(f"api/agents/{agent['id']}?revision={agent['revision']}")
+    delete_agents(ada)
     run_command(lab, "agents:refresh")
 
 
@@ -133,17 +132,16 @@ def test_an_agent_is_made_by_saying_what_is_wanted(ada: Person, lab: Page) -> No
     expect(lab.get_by_role("form", name="Agent Poet").get_by_label("Instructions")).to_have_value("Write short poems.")
 
 
-def test_a_conversation_is_there_again_after_a_reload(open_lab: OpenLab, ada: Person) -> None:
-    page = open_lab()
-    run_command(page, "agents:converse")
-    page.get_by_role("textbox", name="What you want").fill("please say hello")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible()
+def test_a_conversation_is_there_again_after_a_reload(ada: Person, lab: Page) -> None:
+    run_command(lab, "agents:converse")
+    lab.get_by_role("textbox", name="What you want").fill("please say hello")
+    lab.keyboard.press("Enter")
+    expect(lab.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible()
     eventually(lambda: "agents-chat" in saved_layout(ada), within=30, what="JupyterLab keeps its layout")
-    page.goto("/user/ada/lab")
-    expect(page.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible(timeout=60_000)
-    expect(page.get_by_role("log").get_by_text("please say hello")).to_be_visible()
-    page.context.close()
+    lab.goto("/user/ada/lab")
+    expect(lab.get_by_role("log").get_by_text("Hello from the model.")).to_be_visible(timeout=60_000)
+    expect(lab.get_by_role("log").get_by_text("please say hello")).to_be_visible()
+    show_panel(lab)
 
 
 def saved_layout(person: Person) -> str:

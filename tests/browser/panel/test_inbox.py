@@ -187,7 +187,7 @@ def test_who_does_not_see_the_inbox_is_told_by_a_toast_that_leads_there(ada: Per
 
 
 def test_a_spent_budget_says_so_and_whom_to_ask(ada: Person, hub: RunningHub, lab: Page) -> None:
-    reader = str(make_agent(ada, "Reader")["id"])
+    spender = str(make_agent(ada, "Spender")["id"])
     admin = hub.person("admin")
     budget, token = "/services/agents/api/budgets/person/ada", {"Authorization": f"Bearer {admin.token}"}
     footer = lab.locator("#jp-agents-budget")
@@ -195,8 +195,8 @@ def test_a_spent_budget_says_so_and_whom_to_ask(ada: Person, hub: RunningHub, la
     answer = admin.browser.put(budget, headers=token, json={"day_usd": "5.00", "month_usd": "20.00"})
     assert answer.status_code == 200, answer.text
     try:
-        assert ended(ada, start_run(ada, reader, "spend it all"))["status"] == "succeeded"
-        run = start_run(ada, reader, "be brief")
+        assert ended(ada, start_run(ada, spender, "spend it all"))["status"] == "succeeded"
+        run = start_run(ada, spender, "be brief")
         assert ended(ada, run)["status"] == "failed"
         contact = ada.workspace.get("api/budget").json()["contact"]
         told = re.compile(
@@ -204,7 +204,7 @@ def test_a_spent_budget_says_so_and_whom_to_ask(ada: Person, hub: RunningHub, la
         )
         toast = f"The budget of ada for today is used up. Ask {contact}."
         expect(lab.get_by_role("alert").filter(has_text=toast)).to_be_visible()
-        row = lab.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text="Reader: be brief").first
+        row = lab.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text="Spender: be brief").first
         expect(row.get_by_text(told)).to_be_visible()
         run_command(lab, "agents:open-run", runId=run)
         expect(lab.get_by_role("log").locator(".jp-AgentsRun-error").get_by_text(told)).to_be_visible()
@@ -215,7 +215,7 @@ def test_a_spent_budget_says_so_and_whom_to_ask(ada: Person, hub: RunningHub, la
         expect(footer.get_by_text(f"Whom to ask: {contact}")).to_be_visible()
     finally:
         admin.browser.delete(budget, headers=token)
-    row.get_by_role("button", name="More for this run of Reader").click()
+    row.get_by_role("button", name="More for this run of Spender").click()
     lab.get_by_role("menuitem", name="Resume").click()
     eventually(lambda: begun(ada, run) == 2, within=60, what="the run goes on")
 

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from jupyterhub_agents.testing.replies import Entry, Reply, fail, say, think, use
-from tests.browser.panel.conftest import OpenLab, close_documents, make_agent, run_command, start_run
+from tests.browser.panel.conftest import close_documents, make_agent, run_command, show_panel, start_run
 from tests.browser.panel.long_run import FIRST_WORDS, LAST_WORDS, make_long_run
 from tests.hub.people import Person, RunningHub, eventually
 
@@ -45,6 +45,12 @@ def agent(ada: Person) -> None:
     make_agent(ada, "Worker", directory="desk", allowed_tools=allowed)
 
 
+@pytest.fixture(scope="module")
+def tools(ada: Person) -> str:
+    """A run in which tools were called. More than one test looks at it."""
+    return start_run(ada, "worker", "show your tools")
+
+
 @pytest.fixture(autouse=True)
 def nothing_open(lab: Page) -> Iterator[None]:
     yield
@@ -62,8 +68,8 @@ def test_text_is_read_as_it_comes_and_time_goes_on(ada: Person, lab: Page) -> No
     expect(header).to_contain_text("stopped")
 
 
-def test_tool_calls_are_cards_and_a_change_opens_the_file(ada: Person, lab: Page) -> None:
-    show(lab, ada, "show your tools")
+def test_tool_calls_are_cards_and_a_change_opens_the_file(tools: str, lab: Page) -> None:
+    run_command(lab, "agents:open-run", runId=tools)
     expect(log(lab).get_by_role("heading", name="Finished")).to_be_visible()
     assert lab.evaluate("() => window.hacked") is None, "what the model writes ran as a program"
     expect(log(lab).locator("strong", has_text="around")).to_be_visible()
@@ -114,35 +120,32 @@ def test_a_run_is_stopped_resumed_and_continued(ada: Person, lab: Page) -> None:
     assert newest["continues"] == first
 
 
-def test_nothing_is_missing_or_twice_after_twenty_seconds_without_a_network(ada: Person, open_lab: OpenLab) -> None:
-    page = open_lab()
-    show(page, ada, "count slowly")
-    expect(log(page)).to_contain_text("word3 ")
-    page.context.set_offline(True)
+def test_nothing_is_missing_or_twice_after_twenty_seconds_without_a_network(ada: Person, lab: Page) -> None:
+    show(lab, ada, "count slowly")
+    expect(log(lab)).to_contain_text("word3 ")
+    lab.context.set_offline(True)
     try:
-        expect(page.get_by_text("The connection is lost.")).to_be_visible()
-        page.wait_for_timeout(20_000)  # the outage itself
+        expect(lab.get_by_text("The connection is lost.")).to_be_visible()
+        lab.wait_for_timeout(20_000)  # the outage itself
     finally:
-        page.context.set_offline(False)
-    expect(log(page).get_by_text(" ".join(WORDS))).to_have_count(1)
-    expect(page.get_by_text("The connection is lost.")).to_have_count(0)
-    assert log(page).inner_text().count("word7 ") == 1
-    page.context.close()
+        lab.context.set_offline(False)
+    expect(log(lab).get_by_text(" ".join(WORDS))).to_have_count(1)
+    expect(lab.get_by_text("The connection is lost.")).to_have_count(0)
+    assert log(lab).inner_text().count("word7 ") == 1
 
 
-def test_a_reload_in_the_middle_finds_the_run(ada: Person, open_lab: OpenLab) -> None:
-    page = open_lab()
-    run = show(page, ada, "count and ask")
-    expect(log(page)).to_contain_text("word3 ")
+def test_a_reload_in_the_middle_finds_the_run(ada: Person, lab: Page) -> None:
+    run = show(lab, ada, "count and ask")
+    expect(log(lab)).to_contain_text("word3 ")
     layouts = lambda: json.dumps(ada.workspace.get("lab/api/workspaces").json())  # noqa: E731 - polled
     eventually(lambda: run in layouts(), within=60, what="JupyterLab keeps its layout")
-    page.goto("/user/ada/lab")
-    expect(page.locator(".jp-AgentsRun-facts")).to_contain_text(re.compile("running|waits for you"))
-    expect(log(page).get_by_text(" ".join(COUNT))).to_have_count(1)
-    log(page).get_by_role("button", name="Approve once").click()
-    expect(log(page).get_by_text("All is said.")).to_be_visible()
-    assert log(page).inner_text().count("word7 ") == 1
-    page.context.close()
+    lab.goto("/user/ada/lab")
+    expect(lab.locator(".jp-AgentsRun-facts")).to_contain_text(re.compile("running|waits for you"))
+    expect(log(lab).get_by_text(" ".join(COUNT))).to_have_count(1)
+    log(lab).get_by_role("button", name="Approve once").click()
+    expect(log(lab).get_by_text("All is said.")).to_be_visible()
+    assert log(lab).inner_text().count("word7 ") == 1
+    show_panel(lab)
 
 
 def test_its_session_goes_on_in_the_terminal(ada: Person, lab: Page) -> None:
@@ -157,8 +160,8 @@ def test_its_session_goes_on_in_the_terminal(ada: Person, lab: Page) -> None:
     eventually(lambda: "I leave it then." in page.evaluate(shown), within=60, what="the terminal shows the session")
 
 
-def test_it_is_copied_as_markdown(ada: Person, lab: Page) -> None:
-    show(lab, ada, "show your tools")
+def test_it_is_copied_as_markdown(tools: str, lab: Page) -> None:
+    run_command(lab, "agents:open-run", runId=tools)
     expect(log(lab).get_by_role("heading", name="Finished")).to_be_visible()
     lab.context.grant_permissions(["clipboard-read", "clipboard-write"])
     lab.get_by_role("button", name="Copy as Markdown").click()
@@ -176,8 +179,8 @@ def test_what_the_site_refuses_is_said_in_its_words(ada: Person, lab: Page) -> N
     expect(error).to_contain_text(REFUSAL)
 
 
-def test_no_serious_accessibility_fault(ada: Person, lab: Page) -> None:
-    show(lab, ada, "show your tools")
+def test_no_serious_accessibility_fault(tools: str, lab: Page) -> None:
+    run_command(lab, "agents:open-run", runId=tools)
     expect(log(lab).get_by_role("heading", name="Finished")).to_be_visible()
     lab.locator(".jp-AgentsRun-thinking summary").click()
     try:
@@ -213,7 +216,8 @@ def test_a_restart_of_the_server_is_said_and_the_run_is_taken_up_again(hub: Runn
     lab.add_locator_handler(
         lab.get_by_role("dialog").get_by_role("button", name="Dismiss"), lambda button: button.click()
     )
-    (server,) = hub.processes_of("jupyterhub.singleuser")
+    servers = hub.processes_of("jupyterhub.singleuser")
+    (server,) = [one for one in servers if one.environ()["JUPYTERHUB_USER"] == ada.name]
     server.kill()
     lost = lab.get_by_text("The connection is lost.")
     stale = lab.locator("#jp-agents-sidebar").get_by_text("No connection to the server.")
