@@ -112,6 +112,7 @@ def lab(request: pytest.FixtureRequest, first_lab: Page) -> Iterator[Page]:
     if request.session.testsfailed > failed:
         first_lab.goto("/user/ada/lab?reset")
         show_panel(first_lab)
+    run_command(first_lab, "apputils:dismiss-notification")
 
 
 def show_panel(page: Page) -> None:
@@ -132,8 +133,9 @@ def run_command(page: Page, command: str, **arguments: Any) -> None:
 
 
 def close_documents(page: Page) -> None:
-    """Close all that is open in the main area."""
+    """Close all that is open in the main area, and the notifications that lie over it."""
     run_command(page, "application:close-all")
+    run_command(page, "apputils:dismiss-notification")
 
 
 def make_agent(person: Person, name: str, **fields: Any) -> dict[str, Any]:
