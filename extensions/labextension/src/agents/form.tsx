@@ -30,6 +30,9 @@ const TOOLS = [
 /** Aliases that Claude Code knows; any model's full name is taken too. */
 const MODELS = ['sonnet', 'opus', 'haiku', 'inherit'];
 
+/** How many to wait for at most until what is wrong is drawn. */
+const FRAMES = 60;
+
 export class AgentForm extends ReactWidget {
   constructor(
     readonly editor: AgentEditor,
@@ -52,11 +55,21 @@ export class AgentForm extends ReactWidget {
   /** Go to the first field that is wrong. */
   async showProblem(): Promise<void> {
     await this.renderPromise;
-    requestAnimationFrame(() => {
+    // React may take some frames more to draw what is wrong.
+    const look = (frames: number) => {
       const place = this.node.querySelector<HTMLElement>('[data-wrong], [role="alert"]');
+      if (!place && frames) {
+        requestAnimationFrame(() => {
+          look(frames - 1);
+        });
+        return;
+      }
       const control = place?.querySelector<HTMLElement>('input, textarea, select');
       place?.scrollIntoView({ block: 'center' });
       (control ?? place)?.focus();
+    };
+    requestAnimationFrame(() => {
+      look(FRAMES);
     });
   }
 
