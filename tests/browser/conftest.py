@@ -30,10 +30,10 @@ FEATURES = (
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", f"--disable-features={','.join(FEATURES)}",
-    # A page is left too soon for what V8's slowest compiler takes to be won back.
-    "--js-flags=--no-opt",
 ]  # fmt: skip
 """A browser that asks no other host for anything, and also runs as root and where there is no GPU."""
+SHORT = "--js-flags=--no-opt"
+"""For pages that are left soon: what the slowest of V8's compilers takes is not won back there."""
 MINE = "/services/agents/"
 ADMIN = "/services/agents/admin"
 
@@ -43,12 +43,12 @@ expect.set_options(timeout=60_000)
 Visit = Callable[..., Page]
 
 
-def start(playwright: Any) -> Browser:
-    """The system's Chromium."""
+def start(playwright: Any, *more: str) -> Browser:
+    """The system's Chromium, with `more` flags."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("these tests need Chromium: apt-get install chromium")
-    return playwright.chromium.launch(executable_path=path, args=FLAGS)  # type: ignore[no-any-return]  # Playwright's own type
+    return playwright.chromium.launch(executable_path=path, args=[*FLAGS, *more])  # type: ignore[no-any-return]  # Playwright's own type
 
 
 def sign_in(page: Page, hub: RunningHub, name: str) -> None:
@@ -73,7 +73,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 @pytest.fixture(scope="module")
 def browser(hub: RunningHub) -> Iterator[Browser]:
     """For one module, and after its hub: Playwright's own event loop must not be there for anything else."""
-    with sync_playwright() as playwright, start(playwright) as running:
+    with sync_playwright() as playwright, start(playwright, SHORT) as running:
         yield running
 
 

@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from jupyterhub_agents.testing import ScriptedModel
-from tests.browser.conftest import new_context, start
+from tests.browser.conftest import SHORT, new_context, start
 from tests.hub.people import Person, RunningHub, running_hub
 
 READY_MS = 60_000
@@ -55,7 +55,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, model: ScriptedModel) -> Itera
 
 @pytest.fixture(scope="package")
 def browser(hub: RunningHub) -> Iterator[Browser]:
-    with sync_playwright() as playwright, start(playwright) as running:
+    with sync_playwright() as playwright, start(playwright, SHORT) as running:
         yield running
 
 
