@@ -6,8 +6,10 @@ import json
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.hub.people import eventually
@@ -74,6 +76,22 @@ class Namespace:
 
     def logs(self, pod: str) -> str:
         return self.run("logs", pod, "--tail=-1")
+
+    @contextmanager
+    def watched(self, pod: str) -> Iterator[Callable[[], str]]:
+        """Tells all that the pod's containers were since then. A look at the pod may come when it is gone already."""
+        what = "--output=jsonpath={.status.containerStatuses}{'\\n'}"
+        command = ["kubectl", "--namespace", self.name, "get", "pod", pod, "--watch", what]
+        with tempfile.NamedTemporaryFile() as said, subprocess.Popen(command, stdout=said) as process:
+
+            def tell() -> str:
+                return Path(said.name).read_text()
+
+            try:
+                eventually(tell, within=LIMIT_S, what=f"what {pod} is")
+                yield tell
+            finally:
+                process.terminate()
 
     def wait_until_available(self, *deployments: str, limit_s: float = LIMIT_S) -> None:
         """Wait until all pods of these deployments are ready. Fails with what they say when they are not."""

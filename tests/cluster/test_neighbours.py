@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -94,20 +95,24 @@ def bob(site: Site, work: Work, dan: Person) -> Iterator[Person]:
     bob.stop()
 
 
-def out_of_memory(site: Site, pod: str) -> bool:
-    """Whether the kernel has ended a process of this pod's because of its limit, or the whole container, which is then
-    started again."""
-    found = {each["metadata"]["name"]: each["status"] for each in site.namespace.all("pods")}
-    for container in found[pod]["containerStatuses"]:
-        for state in (container["state"], container["lastState"]):
-            if state.get("terminated", {}).get("reason") == "OOMKilled":
-                return True
+@contextmanager
+def memory(site: Site, person: Person) -> Iterator[Callable[[], bool]]:
+    """Tells whether the kernel has ended a process of this person's pod because of its limit, or the whole container,
+    which is then started again, unless the hub sees it sooner and takes the pod away."""
+    pod = site.pod_name(person)
     counts = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
-    try:
-        _, said = site.namespace.try_inside(pod, counts)
-    except Refused:
-        return False  # there is no room for another process there: the next look tells
-    return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in said.splitlines())
+    with site.namespace.watched(pod) as states:
+
+        def is_at_its_end() -> bool:
+            if "OOMKilled" in states():
+                return True
+            try:
+                _, said = site.namespace.try_inside(pod, counts)
+            except Refused:
+                return False  # there is no room for another process there: the next look tells
+            return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in said.splitlines())
+
+        yield is_at_its_end
 
 
 def a_third_person_comes_and_goes(site: Site) -> None:
@@ -115,22 +120,21 @@ def a_third_person_comes_and_goes(site: Site) -> None:
 
 
 def test_a_memory_hog_ends_in_its_own_pod(site: Site, work: Work, bob: Person) -> None:
-    pod = site.pod_name(bob)
-    with Kernel(bob) as kernel:
+    with memory(site, bob) as memory_is_at_its_end, Kernel(bob) as kernel:
         kernel.begin(f"import os\n{MEMORY_HOG}")
-        eventually(lambda: out_of_memory(site, pod), within=60, every=1, what="bob's memory is at its end")
+        eventually(memory_is_at_its_end, within=60, every=1, what="bob's memory is at its end")
     work.goes_on()
 
 
 def test_a_fork_bomb_ends_in_its_own_pod(site: Site, work: Work, bob: Person) -> None:
-    pod = site.pod_name(bob)
-    assert not out_of_memory(site, pod)
-    program = f"LIMIT, LIMIT_S = {LIMIT}, {LIMIT_S}\n{FORK_BOMB}"
-    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {program!r}], start_new_session=True)"
-    with Kernel(bob) as kernel:
-        kernel.execute(code)
-    work.goes_on()
-    eventually(lambda: out_of_memory(site, pod), within=4 * LIMIT_S, every=1, what="bob's memory is at its end")
+    with memory(site, bob) as memory_is_at_its_end:
+        assert not memory_is_at_its_end()
+        program = f"LIMIT, LIMIT_S = {LIMIT}, {LIMIT_S}\n{FORK_BOMB}"
+        code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {program!r}], start_new_session=True)"
+        with Kernel(bob) as kernel:
+            kernel.execute(code)
+        work.goes_on()
+        eventually(memory_is_at_its_end, within=4 * LIMIT_S, every=1, what="bob's memory is at its end")
     work.goes_on()
     a_third_person_comes_and_goes(site)
     bob.stop()
