@@ -450,7 +450,7 @@ def test_no_more_run_at_once_than_was_said(client: AgentClient) -> None:
         with AgentClient(workspace_url=client._place.url, token=client._place.token) as other:  # type: ignore[union-attr]  # a workspace
             while not done.is_set():
                 most = max(most, len([run for run in other.runs("steady") if not run.status.is_final]))
-                time.sleep(0.1)
+                time.sleep(0.02)
 
     looking = in_a_moment(look)
     try:

@@ -72,7 +72,7 @@ class IdleTab:
             self.websocket(f"terminals/websocket/{self.terminal}"),
             self.websocket("api/events/subscribe"),
         ):
-            eventually(self.is_gone_after_a_poll, within=within, every=2, what="the idle workspace is culled")
+            eventually(self.is_gone_after_a_poll, within=within, every=1, what="the idle workspace is culled")
         return time.monotonic() - start
 
     def is_gone_after_a_poll(self) -> bool:

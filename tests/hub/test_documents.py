@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -141,24 +140,8 @@ def test_no_made_up_request_makes_a_workspace_fail(owner: Person, workspace_docu
     make_up_requests(workspace_document, owner.base_url, owner.token)
 
 
-@contextmanager
-def runs_end_before_they_begin(person: Person) -> Iterator[None]:
-    """With a file where the folders of their agents would be."""
-    folder, away = person.home / "agents", person.home / "agents-away"
-    folder.mkdir(exist_ok=True)
-    folder.rename(away)
-    folder.touch()
-    try:
-        yield
-    finally:
-        folder.unlink()
-        away.rename(folder)
-
-
 @pytest.mark.timeout(900)
 def test_nor_does_one_that_comes_through_the_front_door(
     hub: RunningHub, owner: Person, workspace_document: dict[str, Any]
 ) -> None:
-    # The requests are those of the test above, where Claude Code got what they say to it. Here the way is what is new.
-    with runs_end_before_they_begin(owner):
-        make_up_requests(workspace_document, f"{hub.url}{PREFIX}/workspace/{OWNER}/", owner.token)
+    make_up_requests(workspace_document, f"{hub.url}{PREFIX}/workspace/{OWNER}/", owner.token)
