@@ -27,7 +27,7 @@ import httpx
 import psutil
 import uvloop
 
-from hub_config.proxy import free_ports
+from hub_config.ports import free_ports
 from tests.service.conftest import hub_with_service, service_process, service_url
 
 KEY = "key-of-the-benchmark"

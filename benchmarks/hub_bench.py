@@ -19,7 +19,7 @@ from statistics import median
 
 import httpx
 
-from hub_config.proxy import free_ports
+from hub_config.ports import free_ports
 
 ROUNDS = 3
 SPAWNS = 2

@@ -37,7 +37,7 @@ from traitlets.config.loader import PyFileConfigLoader
 
 from . import processes
 from .hub import AgentHub
-from .proxy import free_ports
+from .ports import free_ports
 from .state import LAUNCH_MARK, StateFolder
 
 START_TIMEOUT_S = 60.0
@@ -47,6 +47,9 @@ STOP_TIMEOUT_S = 40.0
 
 _HUB_ERROR = re.compile(r"\[[EC] \S+ \S+ JupyterHub ")
 """A line of the log worth a look: the hub's own errors, not those of the programs that people run."""
+_ENTRY = re.compile(r"\[([A-Z]) \d{4}-|\d{4}-\d\d-\d\dT\S+ \[ConfigProxy\]")
+"""Where a program's next entry in the log begins, with its level, but for the proxy's; what follows, such as a
+traceback, belongs to it."""
 
 
 class CannotStart(Exception):
@@ -186,7 +189,9 @@ def _attend(hub: AgentHub, child: subprocess.Popen[bytes], signals: _Signals) ->
     if not _answers(hub, child, signals):
         if signals.count:
             return 0
-        raise CannotStart(f"the hub did not start. The end of {hub.state.log}:\n{_tail(hub.state.log)}")
+        ended = child.poll()
+        how = f"it did not answer within {START_TIMEOUT_S:g} s" if ended is None else _how_it_ended(ended)
+        raise CannotStart(f"the hub did not start ({how}). {_from(hub.state.log)}")
     hub.state.running.write_text(json.dumps({"pid": os.getpid(), "url": hub.local_url}) + "\n")
     _say(_how_to_use(hub))
     with hub.state.log.open(encoding="utf-8", errors="replace") as log:
@@ -199,7 +204,7 @@ def _attend(hub: AgentHub, child: subprocess.Popen[bytes], signals: _Signals) ->
         return 0
     raise CannotStart(
         f"the hub ended by itself ({_how_it_ended(child.wait())}). Start it again with make run; people's files are"
-        f" untouched. The end of {hub.state.log}:\n{_tail(hub.state.log)}"
+        f" untouched. {_from(hub.state.log)}"
     )
 
 
@@ -256,8 +261,18 @@ def _how_it_ended(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _tail(log: Path, lines: int = 12) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+def _from(log: Path, most: int = 30) -> str:
+    """What the log has to say of an end: its errors; without any, how it ends."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors: list[str] = []
+    is_error = False
+    for line in lines:
+        if entry := _ENTRY.match(line):
+            is_error = entry[1] in ("E", "C")
+        if is_error:
+            errors.append(line)
+    title, said = ("The errors in", errors) if errors else ("The end of", lines[-12:])
+    return f"{title} {log}:\n" + "\n".join(said[-most:])
 
 
 def _stop(hub: AgentHub, child: subprocess.Popen[bytes], signals: _Signals) -> None:

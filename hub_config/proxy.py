@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import ExitStack
-
 from traitlets.config import Config
 
 from .hub import AgentHub
+from .ports import free_ports
 
 
 def configure(c: Config, hub: AgentHub) -> None:
@@ -16,22 +14,13 @@ def configure(c: Config, hub: AgentHub) -> None:
     c.JupyterHub.proxy_class = "hub_config.quiet_proxy.QuietProxy"
     if hub.on_kubernetes:
         return
-    hub_port, api_port = free_ports(2)
+    hub_port, api_port = free_ports(2, besides=[hub.port])
     c.JupyterHub.bind_url = f"http://{_bracketed(hub.ip)}:{hub.port}"
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{hub_port}"
     c.ConfigurableHTTPProxy.command = hub.proxy_command
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{api_port}"
     c.ConfigurableHTTPProxy.pid_file = str(hub.state.hub / "proxy.pid")
     c.ConfigurableHTTPProxy.log_level = "warn"
-
-
-def free_ports(count: int) -> list[int]:
-    """Different TCP ports of 127.0.0.1 that nobody listens on now."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        return [int(listener.getsockname()[1]) for listener in sockets]
 
 
 def _bracketed(ip: str) -> str:

@@ -11,7 +11,7 @@ from traitlets.config.loader import LazyConfigValue
 
 from .handover import hold
 from .hub import AgentHub
-from .proxy import free_ports
+from .ports import free_ports
 from .state import LAUNCH_MARK
 
 SERVICE = "agents"
@@ -56,7 +56,7 @@ def configure(c: Config, hub: AgentHub) -> None:
 
 def _run_agents_service(c: Config, hub: AgentHub, model: dict[str, str]) -> str:
     """The service that holds the key to the models, started by the hub. It alone gets `model`. Gives its address."""
-    (port,) = free_ports(1)
+    (port,) = free_ports(1, besides=[hub.port])
     url = f"http://127.0.0.1:{port}"
     kept = {name: os.environ[name] for name in hub.environment_keep if name in os.environ}
     c.JupyterHub.services.append(
@@ -141,7 +141,7 @@ def _cull_idle_workspaces(c: Config, hub: AgentHub) -> None:
 def _run_demo_model(c: Config, hub: AgentHub) -> dict[str, str]:
     """The scripted model as a service of the hub, with a key of this start. Gives what the agents' service is told."""
     key = f"demo-{secrets.token_urlsafe(24)}"
-    (port,) = free_ports(1)
+    (port,) = free_ports(1, besides=[hub.port])
     c.JupyterHub.services.append(
         {
             "name": "demo-model",

@@ -15,7 +15,7 @@ from .state import LAUNCH_MARK
 
 def configure(c: Config, hub: AgentHub) -> None:
     """One single-user JupyterLab a person, in `homes/NAME`, with an environment that is listed here."""
-    c.JupyterHub.spawner_class = "simple"
+    c.JupyterHub.spawner_class = "hub_config.local_spawner.LocalSpawner"
     # str.format fills in the name: braces in the path are meant as they are.
     homes = str(hub.state.homes).replace("{", "{{").replace("}", "}}")
     c.SimpleLocalProcessSpawner.home_dir_template = f"{homes}/{{username}}"

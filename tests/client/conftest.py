@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from hub_config.ports import free_ports
 from jupyterhub_agents.client import AgentClient
 from jupyterhub_agents.client.cli import main
 from jupyterhub_agents.testing.model_server import ModelServer
@@ -64,8 +65,7 @@ class Server:
         self.home.mkdir()
         self.runtime = folder / "runtime"
         self.token = secrets.token_hex(16)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}/user/ana/"
         self.log = folder / "server.log"
         kept = ("PATH", "LANG", "VIRTUAL_ENV", "BUN_JSC_useDFGJIT")

@@ -16,7 +16,7 @@ import psutil
 
 from hub_config import processes
 from hub_config.node import find_proxy_command
-from hub_config.proxy import free_ports
+from hub_config.ports import free_ports
 from hub_config.state import LAUNCH_MARK
 from tests.hub.people import ROOT, TLS, Person, eventually
 

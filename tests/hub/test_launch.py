@@ -221,3 +221,18 @@ def test_without_a_key_a_workspace_gets_the_demo_model_and_its_notice(hub: Runni
     assert given["ANTHROPIC_BASE_URL"].startswith("http://127.0.0.1:")
     assert "scripted demo model, not from an AI" in given["JUPYTERHUB_AGENTS_NOTICE"]
     assert Path(given["HOME"]) == ada.home
+
+
+def test_a_hub_that_cannot_start_says_why(state: Path, tmp_path: Path) -> None:
+    config = tmp_path / "jupyterhub_config.py"
+    config.write_text(
+        "import sys\nfrom hub_config import configure\n"
+        "own = {'name': 'own', 'url': 'http://127.0.0.1:9', 'command': [sys.executable, '-c', '1/0']}\n"
+        "c.JupyterHub.services = [own]\nconfigure(c)\n"
+    )
+    hub = launch(state, config=config)
+    assert hub.launcher.wait(timeout=60) == 1
+    _, _, why = hub.said.partition("jupyterhub-agents: ")
+    assert why.startswith(f"the hub did not start (exit code 1). The errors in {state / 'hub.log'}:\n")
+    assert "Service own exited with status 1" in why
+    assert "ConfigProxy" not in why

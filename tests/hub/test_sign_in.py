@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 import httpx
 import pytest
 
-from hub_config.proxy import free_ports
+from hub_config.ports import free_ports
 from tests.hub.identity_provider import CLIENT_ID, CLIENT_SECRET, Provider, identity_provider
 from tests.hub.people import Person, RunningHub, running_hub
 

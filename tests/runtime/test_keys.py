@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hub_config.proxy import free_ports
+from hub_config.ports import free_ports
 from jupyterhub_agents.testing.replies import say
 
 pytestmark = pytest.mark.anyio

@@ -23,6 +23,7 @@ import uvicorn
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hub_config.ports import free_ports
 from jupyterhub_agents.errors import NotAllowed
 from jupyterhub_agents.service.identity import Person
 from jupyterhub_agents.service.store_api import store_app
@@ -51,8 +52,7 @@ class Service:
         self._backend = backend
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "service.log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        (self.port,) = free_ports(1)
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.port}/{name}"

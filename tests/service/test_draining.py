@@ -10,14 +10,15 @@ from pathlib import Path
 
 import httpx
 
+from hub_config.ports import free_ports
 from tests.hub.people import eventually
-from tests.service.test_identity import answers, free_port
+from tests.service.test_identity import answers
 
 DRAIN_S = 3
 
 
 def test_a_service_that_is_stopped_takes_calls_for_a_while_and_closes_their_connections(tmp_path: Path) -> None:
-    address = f"http://127.0.0.1:{free_port()}"
+    address = f"http://127.0.0.1:{free_ports(1)[0]}"
     command = [
         *(sys.executable, "-m", "jupyterhub_agents.service.app", "--state", str(tmp_path / "state")),
         f"--AgentsService.url={address}", f"--AgentsService.drain_s={DRAIN_S}",

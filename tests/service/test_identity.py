@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hub_config.ports import free_ports
 from jupyterhub_agents.service.run_keys import PREFIX
 from tests.hub.people import RunningHub, eventually
 from tests.service.conftest import ORGANISATION_KEY, hub_with_service, server_token, service_process, service_url
@@ -210,7 +211,7 @@ def lonely_service(folder: Path, hub_url: str) -> Iterator[httpx.Client]:
     command = [
         *(sys.executable, "-m", "jupyterhub_agents.service.app", "--state", str(folder / "state")),
         f"--AgentsService.hub_api_url={hub_url}",
-        "--AgentsService.url=http://127.0.0.1:" + str(free_port()),
+        "--AgentsService.url=http://127.0.0.1:" + str(free_ports(1)[0]),
     ]
     environment = {"JUPYTERHUB_API_TOKEN": "token-of-the-service", "HOME": str(folder), "PATH": "/usr/bin:/bin"}
     log = folder / "service.log"
@@ -224,12 +225,6 @@ def lonely_service(folder: Path, hub_url: str) -> Iterator[httpx.Client]:
     finally:
         process.terminate()
         assert process.wait(20) == -signal.SIGTERM, log.read_text()  # in order, and then as the signal wants it
-
-
-def free_port() -> int:
-    from hub_config.proxy import free_ports
-
-    return free_ports(1)[0]
 
 
 def answers(client: httpx.Client) -> bool:

@@ -11,7 +11,7 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from hub_config.proxy import free_ports
+from hub_config.ports import free_ports
 from tests.hub.people import Person, RunningHub, eventually
 from tests.service.conftest import ORGANISATION_KEY, hub_with_service, server_token, service_process, service_url
 from tests.service.wire import Answer, RawUpstream

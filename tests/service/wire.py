@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from hub_config.ports import free_ports
+
 LIMIT_S = 60.0
 
 
@@ -46,7 +48,7 @@ class RawUpstream:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.answer: Callable[[Request], Answer] = lambda _: Answer()
-        self.port = 0
+        (self.port,) = free_ports(1)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="raw upstream", daemon=True)
         self._server: asyncio.Server | None = None
@@ -72,7 +74,6 @@ class RawUpstream:
     def open(self) -> None:
         async def listen() -> None:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=512, limit=2**20)
-            self.port = self._server.sockets[0].getsockname()[1]
 
         self._do(listen())
 

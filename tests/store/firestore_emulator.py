@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from hub_config.ports import free_ports
 from jupyterhub_agents.runtime import reaper
 
 RULES = Path(__file__).parents[2] / "firestore.rules"
@@ -61,7 +61,7 @@ def running_emulator(folder: Path, host: str = "127.0.0.1") -> Iterator[Emulator
     identity, to our rules. `host` is the address it listens at; its `address` is that of this machine for itself."""
     output = folder / "firestore-emulator.log"
     for attempt in range(ATTEMPTS):
-        port = _free_port()
+        (port,) = free_ports(1)
         process = _start(folder, port, output, host)
         try:
             if _answers(process, port):
@@ -126,15 +126,6 @@ def _start(folder: Path, port: int, output: Path, host: str) -> subprocess.Popen
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-
-
-def _free_port() -> int:
-    """A port that is free now. It is not one that the system gives to outgoing connections, because the emulator,
-    which cannot be given an open socket, takes it only seconds later."""
-    while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 def _command(port: int, host: str) -> list[str]:

@@ -58,8 +58,11 @@ class Workspace:
 
     @property
     def folder(self) -> Path:
-        (folder,) = Path(tempfile.gettempdir()).glob(f"agents-terminal-{self.process.pid}-*")
+        (folder,) = self.folders()
         return folder
+
+    def folders(self) -> list[Path]:
+        return list(Path(tempfile.gettempdir()).glob(f"agents-terminal-{self.process.pid}-*"))
 
     def running(self) -> set[str]:
         """The names of all programs under the server."""
