@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,18 +27,30 @@ def test_a_range_that_the_system_gives_out_is_left_to_it(monkeypatch: pytest.Mon
     assert all(20000 <= port < 20100 for port in ports.free_ports(20))
 
 
-def test_one_in_use_one_chosen_already_and_one_to_be_kept_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    used, chosen, kept, free = ports.free_ports(4)
-    ports._recent.clear()
-    ports._recent.append(chosen)
-    monkeypatch.setattr(ports, "CHOICE", range(0, 30_000))
-    monkeypatch.setattr(
-        ports.random, "sample", lambda candidates, _: [p for p in (used, chosen, kept, free) if p in candidates]
-    )
+def test_one_in_use_and_one_to_be_kept_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    used, kept, free = ports.free_ports(3)
+    monkeypatch.setattr(ports, "_reserve", can_be_taken)
+    monkeypatch.setattr(ports, "CHOICE", (used, kept, free))
     with socket.create_server(("127.0.0.1", used)):
         assert ports.free_ports(1, besides=[kept]) == [free]
-        with pytest.raises(OSError, match="no 1 free TCP ports"):
-            ports.free_ports(1, besides=[kept])
+
+
+def can_be_taken(port: int) -> None:
+    """As a server takes it, whose turn it is."""
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_one_that_another_process_chose_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "from hub_config.ports import free_ports; print(*free_ports(3))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    chosen = [int(word) for word in said.split()]
+    monkeypatch.setattr(ports, "CHOICE", range(min(chosen), max(chosen) + 1))
+    monkeypatch.setattr(ports.random, "sample", lambda candidates, _: [port for port in candidates if port in chosen])
+    with pytest.raises(OSError, match="no 1 free TCP ports"):
+        ports.free_ports(1)
+    for port in chosen:
+        can_be_taken(port)
 
 
 def test_a_workspace_listens_on_one_of_them(ada: Person) -> None:
