@@ -253,8 +253,9 @@ def same(one: End, other: End) -> int:
 
 def main() -> None:
     """The console script `jupyter-agents-store`, which Jupyter finds as `jupyter agents-store`."""
-    # As Ctrl-C: what is not whole is taken away.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As Ctrl-C, and by way of it: what is not whole is taken away. asyncio.run has that cancel the command, where an
+    # exception of a handler's own would come up anywhere in the loop.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         # Not standalone: click would turn Ctrl-C into exit code 1.
         cli.main(prog_name="jupyter agents-store", standalone_mode=False)
