@@ -22,6 +22,7 @@ HTML = b"<!DOCTYPE html><html><title>Jupyter</title></html>"
         (424, HTML, "", WorkspaceNotRunning),
         (303, b"", "/hub/spawn-pending/ana", WorkspaceNotRunning),
         (302, b"", "/base/hub/user/ana/api/agents", WorkspaceNotRunning),
+        (302, b"", "/hub/services/agents/workspace/ana/api/agents", NoWorkspace),
         (302, b"", "/hub/login?next=x", TokenRefused),
         (403, HTML, "", TokenRefused),
         (401, b"{}", "", TokenRefused),

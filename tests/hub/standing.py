@@ -48,7 +48,12 @@ class StandingHub:
         config = folder / "jupyterhub_config.py"
         config.write_text(CONFIG.format(service=service, hub_port=hub_port, api_port=api_port))
         own = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "JUPYTERHUB_"))}
-        own |= {LAUNCH_MARK: str(self.state), "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(32)}
+        routes_token = secrets.token_hex(32)
+        own |= {LAUNCH_MARK: str(self.state), "CONFIGPROXY_AUTH_TOKEN": routes_token}
+        self._routes = httpx.Client(
+            base_url=f"http://127.0.0.1:{api_port}/api/routes", headers={"Authorization": f"token {routes_token}"},
+            trust_env=False, verify=TLS, timeout=60,
+        )  # fmt: skip
         self._commands = {
             "proxy": [
                 *find_proxy_command(), "--ip", "127.0.0.1", "--port", str(port), "--api-ip", "127.0.0.1",
@@ -105,6 +110,14 @@ class StandingHub:
         process.send_signal(sign)
         process.wait(timeout=60)
 
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def forget_route(self, path: str) -> None:
+        """Have the proxy forget a route, if it has it, until the hub tells it again."""
+        assert self._routes.delete(path).status_code in (204, 404)
+
     def person(self, name: str) -> Person:
         person = Person(self, name)  # type: ignore[arg-type]  # it has what a Person needs
         self.people.append(person)
@@ -112,6 +125,7 @@ class StandingHub:
         return person
 
     def close(self) -> None:
+        self._routes.close()
         for person in self.people:
             person.close()
         for process in self._running.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -153,6 +153,30 @@ def test_a_run_and_its_readers_outlast_a_part_that_restarts(
         going.give("three")
         going.ended_well()
     assert ada.is_ready()
+
+
+def test_a_reader_waits_for_the_front_doors_route(standing: StandingHub, ada: Person) -> None:
+    with work(ada, "forgotten") as going:
+        going.give("one")
+        going.until("One is there.")
+
+        def is_sent_to_the_hub() -> bool:
+            # As for a moment in each restart, when the hub has told the proxy of itself and not yet of the service.
+            standing.forget_route("/services/agents/")
+            return f"302 GET /services/agents/workspace/ada/api/runs/{going.run.id}/events" in standing.log
+
+        for _ in range(5):
+            standing.end("proxy", signal.SIGKILL)
+            standing.start("proxy")
+            with suppress(AssertionError):  # it came between two looks
+                eventually(is_sent_to_the_hub, within=15, every=0.005, what="the reader is sent to the hub")
+                break
+        else:
+            pytest.fail("the reader always found the service's route")
+        going.give("two")
+        going.until("Two is there.")
+        going.give("three")
+        going.ended_well()
 
 
 @pytest.mark.parametrize(

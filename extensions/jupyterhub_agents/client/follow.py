@@ -125,7 +125,7 @@ class Follow:
         """Seconds to wait before connecting again. Raises when that has no sense or has lasted too long."""
         if isinstance(error, WorkspaceNotRunning) and not self._ever_connected:
             raise error
-        # A proxy that was just restarted answers 404 until the hub has told it the routes.
+        # A proxy that was just restarted answers 404, or sends to the hub, until that has told it all the routes.
         away = self._ever_connected and isinstance(error, NoWorkspace)
         passing = isinstance(error, Unreachable | WorkspaceNotRunning | StoreUnavailable)
         if isinstance(error, AgentsError) and not (away or passing):

@@ -354,6 +354,9 @@ def error_of(place: str, status: int, content: bytes, location: str = "") -> Age
             f"The workspace at {place} is not running. Start it in the browser (its address, or Start My "
             "Server on the hub's home page) and try again."
         )
+    if 300 <= status < 400 and "/hub/services/" in location:
+        # So does the proxy for the front door while the hub has not told it the service's route, as after a restart.
+        return NoWorkspace(f"The hub does not lead to {place} ({status}): is its service for agents running?")
     if status in (401, 403) or 300 <= status < 400:
         return TokenRefused(
             f"{place} did not accept the token ({status}). Make a new one on the hub's page /hub/token, "

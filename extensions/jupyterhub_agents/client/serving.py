@@ -138,5 +138,5 @@ class Serving:
 
 
 PASSING = (httpx.TransportError, Unreachable, WorkspaceNotRunning, StoreUnavailable, NoWorkspace)
-"""What passes: a proxy that was just restarted answers 404 until the hub has told it the routes."""
+"""What passes: a proxy that was just restarted answers 404, or sends to the hub, until it has been told all routes."""
 MAX_ATTEMPTS = 8
