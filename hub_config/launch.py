@@ -40,7 +40,7 @@ from .hub import AgentHub
 from .ports import free_ports
 from .state import LAUNCH_MARK, StateFolder
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 40.0
 """The hub's own limit for a workspace that does not stop: 10 s for SIGINT, 5 s for SIGTERM, 5 s for SIGKILL
 (jupyterhub.spawner.LocalProcessSpawner)."""

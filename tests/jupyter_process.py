@@ -15,7 +15,7 @@ import psutil
 
 BASE_URL = "/user/ana/"
 START_S = 90.0
-STOP_S = 20.0
+STOP_S = 60.0
 OTHERS = ("jupyter_lsp", "jupyter_server_proxy", "jupyter_server_terminals", "jupyterlab", "notebook", "notebook_shim")
 """The extensions that are installed here beside the project's own."""
 
@@ -73,7 +73,7 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) 
         process.kill()
         process.wait(5)
         raise
-    _, left = psutil.wait_procs(below, timeout=8)
+    _, left = psutil.wait_procs(below, timeout=30)
     for each in left:
         each.kill()
     assert not left, f"left behind: {left}"

@@ -148,8 +148,9 @@ def terminal() -> None:
         try:
             if os.geteuid() != 0 or not shutil.which("apt-get"):
                 raise CannotInstall("it is your system's to install")
-            run(["apt-get", "-q", "update"])
-            run(["apt-get", "-q", "install", "-y", "--no-install-recommends", "tmux"])
+            apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]  # seconds, for another apt's work
+            run([*apt, "update"])
+            run([*apt, "install", "-y", "--no-install-recommends", "tmux"])
         except CannotInstall as failure:
             say(f"  not done: {failure}\n  The terminal stays closed until tmux is there: apt-get install tmux")
     found = [sys.executable, "-m", "jupyterhub_agents.server.ttyd"]

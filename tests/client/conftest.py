@@ -34,6 +34,7 @@ SCRIPT: dict[str, Any] = {
         say("It prints hello."),
     ],
     "ask first": [use("Bash", {"command": "git init asked-for"}), say("After that.")],
+    "very slow": [say(" ".join(f"word{number}" for number in range(60))).paced(0.2)],
     "slow": [say(" ".join(f"word{number}" for number in range(60))).paced(0.05)],
     "endless": [use("Bash", {"command": "python3 -c 'import time; time.sleep(300)'"}), say("Never said.")],
     "again": [say("Once more, then.")],

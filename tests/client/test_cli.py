@@ -158,7 +158,7 @@ def test_ctrl_c_cancels_the_run(server: Server, agent_id: str, client: AgentClie
 
 
 def test_a_terminal_shows_progress_and_text_as_it_comes(server: Server, agent_id: str) -> None:
-    terminal = Terminal(server, "run", agent_id, "slow")
+    terminal = Terminal(server, "run", agent_id, "very slow")
     try:
         until(lambda: "word5" in terminal.read())
         assert "word59" not in terminal.text

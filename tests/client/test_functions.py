@@ -41,7 +41,7 @@ SCRIPT: dict[str, Any] = {
     "decided meanwhile": [use("mcp__notebook__add", {"a": 1, "b": 1}), say("Two.")],
     "then ask": [use("Bash", {"command": "git init asked"}), use("mcp__notebook__add", {"a": 1, "b": 1}), say("Two.")],
 }
-AWAY_S = 4.0
+AWAY_S = 10.0
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -42,7 +43,7 @@ def ada(hub: RunningHub) -> Person:
 def workspace_environment(person: Person) -> dict[str, str]:
     """What the programs in the person's workspace inherit."""
     for process in person.hub.processes():
-        with process.oneshot():
+        with suppress(psutil.Error), process.oneshot():  # one that is ending has no environment any more
             environment = process.environ()
             if environment.get("JUPYTERHUB_USER") == person.name and "singleuser" in " ".join(process.cmdline()):
                 return environment

@@ -21,6 +21,13 @@ NO_CLUSTER = "" if os.environ.get("KUBECONFIG") else "The tests on a cluster wer
 collect_ignore_glob = ["test_*.py"] if NO_CLUSTER else []
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Time for what their own limits add up to, the site's start and end included."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if NO_CLUSTER:
         terminalreporter.write_line(NO_CLUSTER)

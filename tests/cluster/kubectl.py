@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
+import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hub_config.ports import free_ports
 from tests.hub.people import eventually
 
 LIMIT_S = 120
@@ -116,17 +118,33 @@ class Namespace:
 
     @contextmanager
     def forwarded(self, target: str, port: int) -> Iterator[str]:
-        """An address on this machine that leads to a port of a service or pod."""
-        command = ["kubectl", "--namespace", self.name, "port-forward", target, f":{port}"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            try:
-                assert process.stdout is not None
-                line = process.stdout.readline()
-                found = re.search(r"127\.0\.0\.1:(\d+)", line)
-                assert found, f"kubectl port-forward {target}: {line}"
-                yield f"http://127.0.0.1:{found[1]}"
-            finally:
-                process.terminate()
+        """An address on this machine that leads to a port of a service or pod, until the end: kubectl ends when a
+        connection is reset in the pod (kubernetes/kubernetes#111825), and is then started again."""
+        (local,) = free_ports(1)
+        command = ["kubectl", "--namespace", self.name, "port-forward", target, f"{local}:{port}"]
+        enough = threading.Event()
+
+        def keep() -> None:
+            while not enough.is_set():
+                # It says a line about each connection.
+                with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+                    while process.poll() is None and not enough.wait(0.1):
+                        pass
+                    process.terminate()
+
+        def answers() -> bool:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", local), 5):
+                return True
+            return False
+
+        keeper = threading.Thread(target=keep, name=f"port-forward {target}")
+        keeper.start()
+        try:
+            eventually(answers, within=LIMIT_S, what=f"kubectl port-forward {target}")
+            yield f"http://127.0.0.1:{local}"
+        finally:
+            enough.set()
+            keeper.join()
 
 
 @contextmanager
@@ -144,7 +162,7 @@ def own_namespace(labels: Mapping[str, str] = ENFORCED) -> Iterator[Namespace]:
     try:
         yield namespace
     finally:
-        cluster.run("delete", "namespace", namespace.name, "--wait=true", "--timeout=120s", limit_s=150)
+        cluster.run("delete", "namespace", namespace.name, "--wait=true", "--timeout=240s", limit_s=270)
 
 
 def names(objects: Sequence[Object]) -> list[str]:

@@ -101,7 +101,7 @@ def test_a_run_and_its_reader_go_on_while_hub_or_service_is_replaced(site: Site,
     with Reader(site, eve, run) as reader:
         wait_for_step(eve, run, 1)
         site.namespace.run("rollout", "restart", f"deployment/{part}")
-        assert "step 15" not in str(events(eve, run))
+        assert len(steps(site, eve)) < STEPS
         site.namespace.wait_until_available(part)
         assert reader.read_to_the_end() == "succeeded"
         found = events(eve, run)

@@ -26,6 +26,8 @@ class Kernel:
             f"{address}api/kernels/{self.id}/channels?session_id={self.session}",
             additional_headers={"Authorization": f"token {person.token}"},
             proxy=None,
+            open_timeout=60,
+            ping_timeout=None,  # a busy workspace may say nothing for long
         )
 
     def __enter__(self) -> Self:

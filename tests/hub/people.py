@@ -20,7 +20,7 @@ import httpx
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 150.0
 SPAWN_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
 TLS = ssl.create_default_context()
@@ -170,6 +170,14 @@ class RunningHub:
         parent = psutil.Process(self.launcher.pid)
         return [parent, *parent.children(recursive=True)]
 
+    def commands(self) -> list[str]:
+        """Their command lines, as anybody on the machine can read them."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.Error):  # one that is ending has none any more
+                found.append(" ".join(process.cmdline()))
+        return found
+
     def processes_of(self, word: str) -> list[psutil.Process]:
         """Those with `word` as a part of their command, or as the name of a file there. Some may end while this looks,
         and what one of them is about to start looks like it for a moment: that is not counted.
@@ -178,8 +186,9 @@ class RunningHub:
         for process in self.processes():
             with suppress(psutil.Error):
                 if any(word in (part, Path(part).name) for part in process.cmdline()):
-                    found.append(process)
-        return [process for process in found if process.parent() not in found]
+                    found.append((process, process.parent()))
+        those = [process for process, _ in found]
+        return [process for process, parent in found if parent not in those]
 
     def process(self, word: str) -> psutil.Process:
         """The only one of `processes_of`."""

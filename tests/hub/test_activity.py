@@ -54,7 +54,9 @@ def test_typing_in_a_terminal_is_activity(quiet: Person) -> None:
     name = quiet.workspace.post("api/terminals", json={}).json()["name"]
     address = quiet.base_url.replace("http://", "ws://", 1)
     headers = {"Authorization": f"token {quiet.token}"}
-    with connect(f"{address}terminals/websocket/{name}", additional_headers=headers, proxy=None) as terminal:
+    with connect(
+        f"{address}terminals/websocket/{name}", additional_headers=headers, proxy=None, open_timeout=60
+    ) as terminal:
         before = last_activity(quiet)
         terminal.send(json.dumps(["stdin", "true\r"]))
         eventually(lambda: last_activity(quiet) > before, within=60, what="typing counts")

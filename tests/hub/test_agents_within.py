@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import psutil
 
@@ -16,7 +17,9 @@ from tests.hub.people import Person, RunningHub, eventually
 def own_token(hub: RunningHub, person: Person) -> str:
     """The token that the hub gave the person's workspace."""
     for process in psutil.Process(hub.launcher.pid).children(recursive=True):
-        environ = process.environ()
+        environ = {}
+        with suppress(psutil.Error):  # one that is ending has none any more
+            environ = process.environ()
         if environ.get("JUPYTERHUB_USER") == person.name and environ.get("JUPYTERHUB_API_TOKEN"):
             return environ["JUPYTERHUB_API_TOKEN"]
     raise AssertionError("there is no workspace")

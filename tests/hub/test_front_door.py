@@ -205,14 +205,14 @@ def asleep(hub: RunningHub) -> Asleep:
             door.make_agent(agent)
             run = door.start(agent, "ask first")["id"]
             path = f"api/approvals?run={run}&waiting=true"
-            return run, eventually(lambda: door.get(path)["items"], within=30, what="it asks")[0]["id"]
+            return run, eventually(lambda: door.get(path)["items"], within=60, what="it asks")[0]["id"]
 
         waiting, _ = asked("asker")
         run, approval = asked("helper")
         assert door.post(f"api/approvals/{approval}/decide", decision="once").status_code == 200
         told = list(door.stream("GET", f"api/runs/{run}/events"))
         assert told[-1][0] == "end"
-        eventually(lambda: door.get(f"api/runs/{waiting}")["status"] == "waiting", within=30, what="it waits")
+        eventually(lambda: door.get(f"api/runs/{waiting}")["status"] == "waiting", within=60, what="it waits")
         awake = {path: door.http.get(path) for path in (path.format(run=run, approval=approval) for path in READS)}
     eve.stop()
     return Asleep(eve, run, approval, waiting, told, awake)
@@ -303,7 +303,10 @@ def test_the_door_counts_what_passes_it(hub: RunningHub, door: Door) -> None:
 
     def counted(name: str) -> float:
         answer = httpx.get(
-            f"{hub.url}/services/agents/metrics", headers={"Authorization": f"token {admin.token}"}, trust_env=False
+            f"{hub.url}/services/agents/metrics",
+            headers={"Authorization": f"token {admin.token}"},
+            trust_env=False,
+            timeout=60,
         )
         (line,) = [line for line in answer.text.splitlines() if line.startswith(f"{name} ")]
         return float(line.rpartition(" ")[2])
@@ -315,7 +318,7 @@ def test_the_door_counts_what_passes_it(hub: RunningHub, door: Door) -> None:
     assert counted("agents_front_door_stored_answers_total") > 0
     assert counted('agents_front_door_wake_seconds_count{outcome="started"}') > 0
     assert counted('agents_front_door_requests_total{kind="change",status="424"}') > 0
-    run = door.start("helper", "greet")
+    run = door.start("helper", "count")
     told = door.stream("GET", f"api/runs/{run['id']}/events")
     next(told)
     assert counted('agents_front_door_open_streams{kind="stream"}') == 1

@@ -261,7 +261,7 @@ RESUMED = {
 
 
 async def test_a_run_that_only_waits_gives_up_its_process_and_goes_on_when_decided(workshop: Any, below: Any) -> None:
-    async with workshop(RESUMED, rest_after_s=0.5) as bench:
+    async with workshop(RESUMED, rest_after_s=2) as bench:
         await bench.agent()
         run = await bench.start("work")
         [a] = await waiting(bench)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from jupyterhub_agents.models import Decision, Event, RunStatus
@@ -37,13 +37,13 @@ async def test_a_run_whose_api_says_nothing_is_ended_and_can_be_resumed(workshop
 
 
 async def test_a_cli_that_does_not_work_any_more_is_ended_with_all_it_started(workshop: Any, below: Family) -> None:
-    script = {"work": [say("one two three four five six").paced(0.3)], "Continue": [say("Done after all.")]}
+    script = {"work": [say("one two three four five six").paced(2)], "Continue": [say("Done after all.")]}
     async with workshop(script, stuck_after_s=STUCK_S) as bench:
         await bench.agent()
         run = await bench.start("work")
         await bench.until(lambda: asyncio.sleep(0, len(bench.model.requests) > 0))
         await bench.written(run, '"type":"user"')
-        [cli] = [process for process in below() if Path(process.exe()).name == "claude"]
+        [cli] = psutil.Process(bench.manager._live[run.id].execution.session.pid).children()
         cli.suspend()
         ended = await bench.finish(run)
         assert (ended.status, ended.error.code) == (RunStatus.FAILED, "stuck")

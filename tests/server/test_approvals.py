@@ -52,7 +52,7 @@ def test_a_call_is_decided_over_http_and_a_second_tab_is_told(server: Server) ->
     assert server.get(f"api/approvals/{approval['id']}").json() == approval
     assert server.get(f"api/approvals?run={run['id']}").json()["items"] == [approval]
     assert server.get(f"api/approvals?run={run['id']}&waiting=false").json()["items"] == []
-    assert server.run(run["id"])["status"] == "waiting"
+    server.until(run["id"], "waiting")
     assert "jupyterhub_agents_waiting_approvals 1.0" in server.http.get("metrics").text
     answers: list[httpx.Response] = []
     tabs = [
@@ -99,10 +99,10 @@ def test_a_waiting_run_survives_kill_9_and_goes_on_when_decided(start_server: St
         family = psutil.Process(server.process.pid).children(recursive=True)
         before = server.get(f"api/runs/{run['id']}/events?limit=1000").json()["items"]
         server.kill()
-        _, left = psutil.wait_procs(family, timeout=5)
+        _, left = psutil.wait_procs(family, timeout=30)
         assert not left
     with start_server() as server:
-        assert server.run(run["id"])["status"] == "waiting"
+        server.until(run["id"], "waiting")
         assert waiting(server) == [approval]
         assert made(server) == 0
         assert decide(server, approval, "once").status_code == 200

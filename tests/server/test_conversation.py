@@ -49,6 +49,7 @@ SCRIPT = {
     "try to use files": [use("Bash", {"command": "echo was-run"}), use("Read", {"file_path": "/etc/hostname"}),
                          say("I cannot.")],
     "speak slowly": [say(" ".join(f"word{n}" for n in range(60))).paced(0.05)],
+    "stay": [say(" ".join(f"word{n}" for n in range(60))).paced(1)],
     "hello": [say("Hello, what agent do you need?")],
 }  # fmt: skip
 
@@ -70,7 +71,9 @@ def converse(server: Server, message: str, conversation: str | None = None, **mo
 
 def socket(server: Server) -> ClientConnection:
     url = server.url.replace("http", "ws", 1) + "api/conversation"
-    return connect(url, additional_headers={"Authorization": f"token {server.token}"}, proxy=None, max_size=None)
+    return connect(
+        url, additional_headers={"Authorization": f"token {server.token}"}, proxy=None, max_size=None, open_timeout=60
+    )
 
 
 def items(ws: ClientConnection) -> Iterator[dict[str, Any]]:
@@ -232,13 +235,13 @@ def test_a_page_of_another_site_cannot_speak_for_a_person(server: Server) -> Non
         browser.get(f"?token={server.token}", follow_redirects=True)
         cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     url = server.url.replace("http", "ws", 1) + "api/conversation"
-    with connect(url, additional_headers={"Cookie": cookies}, proxy=None) as own:
+    with connect(url, additional_headers={"Cookie": cookies}, proxy=None, open_timeout=60) as own:
         own.ping().wait(5)
     foreign = {"Cookie": cookies, "Origin": "https://elsewhere.example"}
-    with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers=foreign, proxy=None):
+    with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers=foreign, proxy=None, open_timeout=60):
         pass
     assert refused.value.response.status_code in (403, 404)
-    with pytest.raises(InvalidStatus, match="403"), connect(url, proxy=None):
+    with pytest.raises(InvalidStatus, match="403"), connect(url, proxy=None, open_timeout=60):
         pass
 
 
@@ -296,16 +299,18 @@ def test_each_turn_can_be_looked_at_again(server: Server) -> None:
 
 
 def test_no_process_of_a_conversation_knows_a_token_and_no_list_of_processes_the_definition(server: Server) -> None:
-    started = converse(server, "speak slowly", wait=0)
+    started = converse(server, "stay", wait=0)
     server.seen(started["runId"], '"init"')
     below = psutil.Process(server.process.pid).children(recursive=True)
     seen = []
     for process in below:
-        with open(f"/proc/{process.pid}/environ", "rb") as environ:  # noqa: PTH123 - /proc
-            content = environ.read()
+        try:
+            content, command = Path(f"/proc/{process.pid}/environ").read_bytes(), process.cmdline()
+        except (FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
+            continue  # it has ended
         assert not [name for name, value in SECRETS.items() if value.encode() in content], process
         assert server.token.encode() not in content
-        seen += process.cmdline()
+        seen += command
     assert "mcp" in seen, "the MCP server was not among them"
     assert not [word for word in seen if "mcpServers" in word or "You help a person" in word]
     folders = list((server.home / ".local/share/jupyterhub-agents/runs").iterdir())
@@ -313,6 +318,7 @@ def test_no_process_of_a_conversation_knows_a_token_and_no_list_of_processes_the
     assert definitions
     assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
     assert {stat.S_IMODE(file.stat().st_mode) for folder in folders for file in folder.iterdir()} == {0o600}
+    assert server.post(f"api/runs/{started['runId']}/cancel").status_code == 202
     server.finish(started["runId"])
 
 

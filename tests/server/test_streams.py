@@ -57,7 +57,7 @@ def pages(server: Server, run_id: str, limit: int = 7) -> list[dict[str, Any]]:
 async def over_websocket(server: Server, run_id: str, after: int) -> AsyncGenerator[dict[str, Any]]:
     url = server.url.replace("http", "ws", 1) + f"api/runs/{run_id}/events?after={after}"
     async with websockets.connect(
-        url, additional_headers={"Authorization": f"token {server.token}"}, max_size=None
+        url, additional_headers={"Authorization": f"token {server.token}"}, max_size=None, open_timeout=60
     ) as ws:
         async for message in ws:
             yield json.loads(message)
@@ -137,7 +137,7 @@ async def test_a_hundred_readers_that_are_cut_at_random_moments_all_see_the_same
                         drops += 1
                         break
 
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(240):
         readers = await asyncio.gather(*(read(seed) for seed in range(100)))
     last = server.run(run_id)["last_seq"]
     assert last > 3 * STEPS
@@ -167,7 +167,7 @@ async def test_a_reader_that_leaves_is_forgotten(server: Server) -> None:
         for stream in (over_sse, over_websocket):
             async with aclosing(stream(server, run_id, 0)) as items:
                 await anext(items)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "jupyterhub_agents_open_streams 0.0" not in server.get("metrics").text:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)

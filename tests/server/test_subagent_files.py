@@ -130,7 +130,14 @@ def test_an_edit_in_the_file_is_a_revision_and_the_file_stays_as_it_was_written(
 
 @pytest.mark.parametrize("way", ["vim", "truncate", "slowly"])
 def test_however_an_editor_saves_one_revision_comes_of_it(shared: Sides, way: str) -> None:
-    agent_id = f"saved-{way}"
+    for number in range(5):
+        # An editor that is held up for long in the middle has saved half a file, which rightly counts.
+        if saved_without_a_break(shared, way, f"saved-{way}-{number}"):
+            return
+    pytest.fail("the machine was always too busy to save a file without a break")
+
+
+def saved_without_a_break(shared: Sides, way: str, agent_id: str) -> bool:
     shared.make(agent_id, instructions="Before.")
     path, new = shared.folder / f"{agent_id}.md", text(agent_id, "After " + "x" * 5000)
     if way == "vim":
@@ -145,16 +152,22 @@ def test_however_an_editor_saves_one_revision_comes_of_it(shared: Sides, way: st
         path.write_text(new)
     else:
         with path.open("w") as file:
+            last, longest = time.monotonic(), 0.0
             for start in range(0, len(new), 1000):
                 file.write(new[start : start + 1000])
                 file.flush()
+                now = time.monotonic()
+                last, longest = now, max(longest, now - last)
                 time.sleep(0.1)
+        if longest > 0.4:
+            return False
     until(lambda: str(shared.said(agent_id)).startswith("After"))
     agent = shared.agent(agent_id)
     assert agent is not None
     assert (agent["revision"], len(agent["instructions"])) == (2, 5006)
-    assert not {name for name in shared.problems() if agent_id in name}
+    until(lambda: not [name for name in shared.problems() if agent_id in name])
     assert not {name for name in shared.agents() if name.startswith(f"{agent_id}-")}
+    return True
 
 
 def test_a_new_file_makes_an_agent_whatever_its_name_its_line_ends_and_its_folder(shared: Sides) -> None:
@@ -315,7 +328,7 @@ def test_a_file_that_is_none_is_left_alone_and_counts_when_it_is_mended(shared: 
     path.unlink(missing_ok=True)
     path.write_text(text(agent_id, "Mended."))
     until(lambda: shared.said(agent_id) == "Mended.")
-    assert path.name not in shared.problems()
+    until(lambda: path.name not in shared.problems())
     assert shared.agent(agent_id)["revision"] == 2  # type: ignore[index]  # it is there
 
 
@@ -326,7 +339,7 @@ def test_of_two_files_with_one_name_the_first_counts_and_the_other_is_shown(shar
     assert shared.said("twin") == "The first."
     shared.write("copy.md", text("sibling", "The second."))
     until(lambda: shared.said("sibling") == "The second.")
-    assert "copy.md" not in shared.problems()
+    until(lambda: "copy.md" not in shared.problems())
 
 
 def test_the_log_has_nothing_of_what_files_say(shared: Sides) -> None:

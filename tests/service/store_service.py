@@ -89,7 +89,7 @@ class Service:
         assert self._process is not None
         self._process.terminate()
         try:
-            self._process.wait(15)
+            self._process.wait(90)
         finally:
             self._process.kill()
 

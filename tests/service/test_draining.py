@@ -14,7 +14,7 @@ from hub_config.ports import free_ports
 from tests.hub.people import eventually
 from tests.service.test_identity import answers
 
-DRAIN_S = 3
+DRAIN_S = 8
 
 
 def test_a_service_that_is_stopped_takes_calls_for_a_while_and_closes_their_connections(tmp_path: Path) -> None:

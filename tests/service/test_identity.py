@@ -152,7 +152,8 @@ def test_an_expired_or_changed_run_key_is_refused(hub: RunningHub, service: http
     forged = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))) | {"sub": "admin"}
     changed = base64.urlsafe_b64encode(json.dumps(forged).encode()).rstrip(b"=").decode()
     unsigned = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
-    for key in (f"{head}.{changed}.{sign}", f"{unsigned}.{changed}.", f"{head}.{body}.{sign[:-2]}AA"):
+    other_sign = f"{'B' if sign[0] == 'A' else 'A'}{sign[1:]}"
+    for key in (f"{head}.{changed}.{sign}", f"{unsigned}.{changed}.", f"{head}.{body}.{other_sign}"):
         assert call(service, PREFIX + key).status_code == 401, key
 
 
@@ -186,7 +187,7 @@ def test_the_service_keeps_no_token_and_its_secret_for_itself(hub: RunningHub, s
     for secret in (token, key, ORGANISATION_KEY, own):
         assert secret not in log
         assert not any(secret.encode() in path.read_bytes() for path in kept.values())
-        assert not any(secret in word for process in hub.processes() for word in process.cmdline())
+        assert not any(secret in command for command in hub.commands())
 
 
 def test_everybody_keeps_working_while_the_service_is_killed_and_comes_back(

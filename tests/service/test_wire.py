@@ -546,13 +546,13 @@ def test_a_header_with_a_lines_end_does_not_get_out(header: tuple[bytes, bytes])
 def test_no_limit_but_that_on_connecting_ends_a_call() -> None:
     async def scenario() -> None:
         async def late(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await asyncio.sleep(3)
+            await asyncio.sleep(5)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-            await asyncio.sleep(3)
+            await asyncio.sleep(5)
             writer.write(b"ok")
 
         async def one(kind: Kind) -> bytes:
-            async with RawServer(late) as server, Calling(kind, server, connect_timeout_s=2) as calling:
+            async with RawServer(late) as server, Calling(kind, server, connect_timeout_s=4) as calling:
                 return (await calling.send())[2]
 
         assert await asyncio.gather(one("wire"), one("proxied")) == [b"ok", b"ok"]

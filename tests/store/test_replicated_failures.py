@@ -61,6 +61,12 @@ def url(own_service: Service) -> str:
 
 
 @pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that waits for the service, however busy the machine is: it does not fall back on what it has itself."""
+    monkeypatch.setattr("jupyterhub_agents.store.replicated.store.ASK_S", 60.0)
+
+
+@pytest.fixture
 async def store(path: Path, url: str) -> AsyncIterator[ReplicatedStore]:
     async with ReplicatedStore(path, url, token_of) as store:
         yield store
@@ -266,12 +272,10 @@ async def test_a_full_disk_is_said_and_what_was_shown_arrives(path: Path, url: s
     assert done.returncode == 0, done.stderr
 
 
-async def test_in_a_new_home_everything_is_there_and_goes_on(
-    store: ReplicatedStore, remote: RemoteStore, path: Path, url: str
-) -> None:
-    await fill(store, OWNER)
-    before = await transfer.digest(store, OWNER)
-    await store.close()
+async def test_in_a_new_home_everything_is_there_and_goes_on(remote: RemoteStore, path: Path, url: str) -> None:
+    async with ReplicatedStore(path, url, token_of, flush_s=60) as lost:
+        await fill(lost, OWNER)
+        before = await transfer.digest(lost, OWNER)
     async with ReplicatedStore(path.with_name("new.db"), url, token_of) as new:
         assert await transfer.digest(new, OWNER) == before
         runs = (await new.list_runs(OWNER)).items
@@ -348,7 +352,7 @@ async def test_what_the_service_refuses_does_not_hold_up_the_rest_and_is_said(
 
 
 async def test_agents_made_and_deleted_while_they_are_listed_are_known_when_the_service_goes_away(
-    store: ReplicatedStore, own_service: Service
+    patient: None, store: ReplicatedStore, own_service: Service
 ) -> None:
     listing = [asyncio.create_task(store.list_agents(OWNER)) for _ in range(3)]
     for number in range(10):
@@ -366,7 +370,7 @@ async def test_agents_made_and_deleted_while_they_are_listed_are_known_when_the_
 
 
 async def test_listings_at_once_agree_on_what_was_deleted_elsewhere(
-    store: ReplicatedStore, remote: RemoteStore, own_service: Service
+    patient: None, store: ReplicatedStore, remote: RemoteStore, own_service: Service
 ) -> None:
     for number in range(3):
         await store.create_agent(OWNER, f"agent-{number}", spec())

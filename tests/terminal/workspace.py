@@ -92,7 +92,13 @@ class Terminal:
     def __init__(self, address: str, headers: Mapping[str, str]) -> None:
         protocol = Subprotocol("tty")
         self.connecting = connect(
-            address, subprotocols=[protocol], additional_headers=headers, max_size=None, proxy=None, close_timeout=1
+            address,
+            subprotocols=[protocol],
+            additional_headers=headers,
+            max_size=None,
+            proxy=None,
+            open_timeout=60,
+            close_timeout=1,
         )
         self.output = b""
 

@@ -47,8 +47,8 @@ BUILD_PACKAGES = (
     *("libcap-dev", "libjson-c-dev", "libssl-dev", "libuv1-dev", "libwebsockets-dev", "zlib1g-dev"),
 )
 
-VERSION_LIMIT_S = 5.0
-START_LIMIT_S = 5.0
+VERSION_LIMIT_S = 20.0
+START_LIMIT_S = 20.0
 DOWNLOAD_LIMIT_S = 60.0
 STEP_LIMIT_S = 600.0
 

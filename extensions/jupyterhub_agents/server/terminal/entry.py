@@ -28,7 +28,7 @@ from .last_input import LastInput
 NAME = "claude-code"
 TITLE = "Claude Code"
 FOLDER_PREFIX = "agents-terminal-"
-START_LIMIT_S = 20.0
+START_LIMIT_S = 60.0
 STOP_GRACE_S = 0.5
 
 
