@@ -54,6 +54,7 @@ SCRIPT: dict[str, Any] = {
     "word:": classify,
     "endless": [say("I wait.") + use("Bash", {"command": "python3 -c 'import time; time.sleep(300)'"}), say("Never.")],
     "ask first": [use("Bash", {"command": "git init asked-for"}), say("After that.")],
+    "very slowly": [say(" ".join(f"word{number}" for number in range(40))).paced(0.2)],
     "slowly": [say(" ".join(f"word{number}" for number in range(40))).paced(0.05)],
 }
 
@@ -379,7 +380,7 @@ def test_where_a_cell_takes_no_input_it_says_where_to_answer(kernel: Kernel, cli
 
 def test_a_run_shows_live_while_the_notebook_goes_on(kernel: Kernel) -> None:
     """The cell that started it is done at once; what it shows goes on to the end all the same."""
-    [shown] = kernel.run("%agent asker slowly --background --run quiet")
+    [shown] = kernel.run("%agent asker very slowly --background --run quiet")
     place = shown["transient"]["display_id"]
     drawn: list[str] = []
     while "succeeded" not in "".join(drawn[-1:]):

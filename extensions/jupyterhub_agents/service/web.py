@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncGenerator, Callable
@@ -51,10 +52,10 @@ CODES = {404: "not_found", 405: "method_not_allowed"}
 
 class QuietWhenCut(logging.Filter):
     """uvicorn logs what an application raises, with its traceback. CutOff is how the gateway has a connection cut, and
-    has been logged in a line of its own."""
+    a cancelled one was open for too long when the service stopped: both are logged in lines of their own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], CutOff))
+        return not (record.exc_info and isinstance(record.exc_info[1], CutOff | asyncio.CancelledError))
 
 
 def build(service: AgentsService) -> FastAPI:
