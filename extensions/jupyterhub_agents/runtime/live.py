@@ -95,6 +95,7 @@ class LiveRun:
         self.gate.forget()
         self.desk.close()
         self.feed.end()
+        await self.gate.rest()
         await self.recorder.stop()
         if self.warm is not None:
             await self.warm.discard()
