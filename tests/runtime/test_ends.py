@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from jupyterhub_agents.errors import Conflict
-from jupyterhub_agents.models import Event, EventType, Run, RunChanges, RunStatus
+from jupyterhub_agents.errors import Conflict, StoreUnavailable
+from jupyterhub_agents.models import Decision, Event, EventType, Run, RunChanges, RunStatus
 from jupyterhub_agents.store.sqlite import SQLiteStore
-from jupyterhub_agents.testing.replies import fail, say, use
+from jupyterhub_agents.testing.replies import fail, say, silent, use
 
 from .conftest import OWNER, Bench
 
@@ -169,3 +169,48 @@ async def test_a_run_that_is_cancelled_twice_ends_once(workshop: Any, tmp_path: 
         assert [answer.status for answer in await asyncio.gather(first, second)] == [RunStatus.CANCELLED] * 2
         assert (await bench.store.get_run(OWNER, run.id)).status is RunStatus.CANCELLED
         assert (await statuses(bench, run)).count("cancelled") == 1
+
+
+class Away(SQLiteStore):
+    """Takes nothing of runs while it is away."""
+
+    is_away = False
+
+    async def append_events(
+        self, owner: str, run_id: str, events: Sequence[Event], changes: RunChanges | None = None
+    ) -> None:
+        self._check()
+        await super().append_events(owner, run_id, events, changes)
+
+    async def close_approvals(self, owner: str, run_id: str, approval_id: str | None = None) -> int:
+        self._check()
+        return await super().close_approvals(owner, run_id, approval_id)
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise StoreUnavailable("It is away.")
+
+
+async def test_a_server_stops_also_while_the_store_is_away_and_the_next_one_records_the_end(
+    workshop: Any, tmp_path: Path
+) -> None:
+    store = Away(tmp_path / "agents.db")
+    asked = [use("Bash", {"command": "echo made > a"}), silent(60)]
+    async with workshop({"asked": asked, "plain": [silent(60)]}, store=store) as bench:
+        await bench.agent()
+        runs = [await bench.start("asked"), await bench.start("plain")]
+        await bench.until(lambda: waits(bench))
+        [approval] = (await bench.store.list_approvals(OWNER)).items
+        await bench.manager.decide(approval.id, Decision.ONCE, message=None, by="ana")
+        await bench.seen(runs[0], '"tool_result"')
+        await bench.seen(runs[1], '"init"')
+        store.is_away = True
+        async with asyncio.timeout(30):
+            await bench.manager.shut_down()
+    async with workshop(store=Away(tmp_path / "agents.db")) as bench:
+        assert sorted(await bench.manager.start_up()) == [run.id for run in runs]
+        assert [(await bench.manager.get(run.id)).status for run in runs] == [RunStatus.INTERRUPTED] * 2
+
+
+async def waits(bench: Bench) -> bool:
+    return bool((await bench.store.list_approvals(OWNER, waiting=True)).items)

@@ -46,6 +46,8 @@ from .workplace import Workplace, check_functions
 log = logging.getLogger(__name__)
 
 SHUTDOWN_S = 8.0
+GIVE_UP_S = 1.0
+"""Of these, how long a run that did not stop by itself may take to record its end."""
 LEFT = "The workspace ended while it worked."
 
 
@@ -108,10 +110,12 @@ class RunManager(RunSettings):
         for live in list(self._live.values()):
             live.stop(Stop.SHUTDOWN)
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_S - GIVE_UP_S)
+            while late:
+                # The first time it records its end. While the store is away it cannot; the next server does then.
+                for task in late:
+                    task.cancel()
+                _, late = await asyncio.wait(late, timeout=GIVE_UP_S)
 
     @property
     def unfinished(self) -> int:
