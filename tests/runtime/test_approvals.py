@@ -11,13 +11,18 @@ from typing import Any
 
 import psutil
 import pytest
+from claude_agent_sdk import ToolPermissionContext
 
-from jupyterhub_agents.errors import Conflict, InvalidInput, NotFound
+from jupyterhub_agents.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
+from jupyterhub_agents.ids import utcnow
 from jupyterhub_agents.models import Approval, Decision, EventType, Run, RunStatus
+from jupyterhub_agents.runtime.approvals import Gate
 from jupyterhub_agents.runtime.manager import RunManager
+from jupyterhub_agents.store.sqlite import SQLiteStore
 from jupyterhub_agents.testing.replies import say, use
 
 from .conftest import OWNER, Bench
+from .test_recorder import recording
 
 pytestmark = pytest.mark.anyio
 
@@ -222,6 +227,58 @@ async def test_cancelling_a_run_that_waits_closes_what_it_asked(workshop: Any) -
         with pytest.raises(Conflict, match="needs no decision"):
             await decide(bench, approval, Decision.ONCE)
         assert (await said(bench, run, EventType.APPROVAL))[-1] == {"id": approval.id, "closed": True}
+
+
+class LateAnswers(SQLiteStore):
+    """Stores what is asked, and loses the answer, but not before `lost` is set."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.lost = asyncio.Event()
+
+    async def create_approval(self, approval: Approval) -> None:
+        await super().create_approval(approval)
+        await self.lost.wait()
+        raise StoreUnavailable(f"The answer about {approval.id} was lost.")
+
+
+@pytest.mark.parametrize(("decision", "times"), [(Decision.ONCE, 1), (Decision.RUN, 2), (Decision.DENY, 0)])
+async def test_a_call_that_is_decided_before_the_store_has_answered_goes_on(
+    workshop: Any, tmp_path: Path, decision: Decision, times: int
+) -> None:
+    store = LateAnswers(tmp_path / "agents.db")
+    script = [mark("a"), *([mark("a")] if decision is Decision.RUN else []), say("Done.")]
+    async with workshop(script, store=store) as bench:
+        await bench.agent()
+        run = await bench.start("work")
+        [approval] = await waiting(bench)
+        await decide(bench, approval, decision)
+        store.lost.set()
+        ended = await bench.finish(run, within=30)
+        assert (ended.status, ended.result, made(bench, "a")) == (RunStatus.SUCCEEDED, "Done.", times)
+        asked, told = await said(bench, run, EventType.APPROVAL)
+        assert Approval.model_validate(asked) == approval
+        assert (told["id"], told["decision"]) == (approval.id, decision.value)
+        assert (await bench.store.get_approval(OWNER, approval.id)).delivered_at is not None
+
+
+async def test_a_call_given_up_before_the_store_has_answered_is_closed(tmp_path: Path) -> None:
+    async with LateAnswers(tmp_path / "agents.db") as store:
+        recorder, feed, _ = await recording(store)
+        gate = Gate(store, recorder, utcnow)
+        try:
+            asking = asyncio.create_task(gate.ask("Bash", {"command": "ls"}, ToolPermissionContext()))
+            async with asyncio.timeout(30):
+                while not (stored := (await store.list_approvals(OWNER, waiting=True)).items):
+                    await asyncio.sleep(0.02)
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+                while not (await store.get_approval(OWNER, stored[0].id)).closed:
+                    await asyncio.sleep(0.02)
+        finally:
+            await gate.close()
+            feed.end()
+            await recorder.stop()
 
 
 async def test_the_wall_clock_stands_still_while_a_person_is_asked(workshop: Any) -> None:

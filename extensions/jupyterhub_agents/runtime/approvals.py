@@ -130,15 +130,20 @@ class Gate:
             created_at=self._clock(),
         )
         self._asked = True
-        await self._recorder.persist(lambda: self._create(approval))
-        hold = asyncio.get_running_loop().create_future()
-        self._holds[approval.id] = hold
-        self.asked_at = time.monotonic()
-        self._wait_for(approval)
-        tell_asked(approval)
+        # Once it is stored it can be decided, and that may be before the store's answer is here.
+        hold = self._holds[approval.id] = asyncio.get_running_loop().create_future()
         try:
+            await self._recorder.persist(lambda: self._create(approval))
+            decided_already = hold.done()
+            if not decided_already:
+                self.asked_at = time.monotonic()
+                self._wait_for(approval)
+                tell_asked(approval)
             await self._recorder.add(EventType.APPROVAL, approval.model_dump(mode="json"))
-            await self._record_status(RunStatus.WAITING)
+            if decided_already:
+                await self._record_decision(hold.result())
+            else:
+                await self._record_status(RunStatus.WAITING)
             decided = await hold
             await self._deliver(decided)
         except asyncio.CancelledError:
@@ -163,7 +168,9 @@ class Gate:
     async def _let_through(self, tool: str, given: dict[str, Any]) -> Approval | None:
         """The decision made before on the very same call, which has not been told yet. It counts once."""
         for approval in self._untold:
-            if approval.decision is not Decision.DENY and approval.tool == tool and approval.input == given:
+            if approval.id in self._holds or approval.decision is Decision.DENY:
+                continue
+            if approval.tool == tool and approval.input == given:
                 self._untold.remove(approval)
                 return approval if await self._deliver(approval) else None
         return None
@@ -180,27 +187,32 @@ class Gate:
 
     async def _withdraw(self, approval_id: str) -> None:
         await asyncio.sleep(WITHDRAWN_S)
-        if approval_id in self._waiting:
-            await self._close(approval_id)
-            if not self._waiting:
-                await self._record_status(RunStatus.RUNNING)
+        # Also one that is not known to be stored may be: its call of the store was given up with it.
+        await self._close(approval_id)
+        if not self._waiting:
+            await self._record_status(RunStatus.RUNNING)
 
     # What people decide
 
     async def decided(self, approval: Approval) -> None:
         """Take a decision that is stored: to the CLI when it holds the call, else to keep it for the next one."""
-        if self._waiting.pop(approval.id, None) is None:
+        waited = self._waiting.pop(approval.id, None) is not None
+        hold = self._holds.get(approval.id)
+        if not waited and hold is None:
             return
-        metrics.WAITING_APPROVALS.dec()
         tell_decided(self._recorder.run, approval)
         self._take_rules(approval)
         self._untold.append(approval)
-        said = approval.model_dump(mode="json", include={"id", "decision", "message", "decided_by", "decided_at"})
-        await self._recorder.add(EventType.APPROVAL, said)
-        hold = self._holds.get(approval.id)
+        if waited:
+            metrics.WAITING_APPROVALS.dec()
+            await self._record_decision(approval)  # else `ask` does, after the call itself
         if hold is not None and not hold.done():
             hold.set_result(approval)
         self.changed.set()
+
+    async def _record_decision(self, approval: Approval) -> None:
+        said = approval.model_dump(mode="json", include={"id", "decision", "message", "decided_by", "decided_at"})
+        await self._recorder.add(EventType.APPROVAL, said)
 
     async def all_decided(self) -> None:
         """Wait until no call waits for a person."""

@@ -81,12 +81,20 @@ class LiveRun:
         self._floor = floor
         self._on_release = on_release
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its end is recorded: all that is left is to put away what it had."""
+        # One that is resumed has the end that it had before, until it is in the queue.
+        return self.task is not None and self.recorder.newest_status.is_final
+
     def stop(self, why: Stop) -> None:
-        """End it, with its CLI and all that started, or without when it has none."""
+        """End it, with its CLI and all that started, or without when it has none. One that is over stays as it is."""
+        if self.is_over:
+            return
         self.stopped = self.stopped or why
         if self.execution is not None:
             self.execution.stop(why)
-        elif self.task is not None:
+        elif self.task is not None and not self.task.cancelling():  # a second time would keep it from recording its end
             self.task.cancel()
 
     async def release(self) -> None:
@@ -95,6 +103,7 @@ class LiveRun:
         self.gate.forget()
         self.desk.close()
         self.feed.end()
+        await self.gate.rest()
         await self.recorder.stop()
         if self.warm is not None:
             await self.warm.discard()
@@ -187,10 +196,11 @@ class LiveRun:
                         break
                     turn = None
             except asyncio.CancelledError:
-                # Stopped while it had no process: there is nothing to end but the run itself.
-                if self.stopped is None:
-                    raise
-                await self._record_end_without_process()
+                # Stopped while it had no process: there is nothing to end but the run itself, if that has not ended.
+                if not self.is_over:
+                    if self.stopped is None:
+                        raise
+                    await self._record_end_without_process()
             except AgentsError as error:
                 await self.recorder.start_over()
                 await self.gate.close()

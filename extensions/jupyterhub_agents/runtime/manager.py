@@ -46,6 +46,8 @@ from .workplace import Workplace, check_functions
 log = logging.getLogger(__name__)
 
 SHUTDOWN_S = 8.0
+GIVE_UP_S = 1.0
+"""Of these, how long a run that did not stop by itself may take to record its end."""
 LEFT = "The workspace ended while it worked."
 
 
@@ -108,10 +110,12 @@ class RunManager(RunSettings):
         for live in list(self._live.values()):
             live.stop(Stop.SHUTDOWN)
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_S - GIVE_UP_S)
+            while late:
+                # The first time it records its end. While the store is away it cannot; the next server does then.
+                for task in late:
+                    task.cancel()
+                _, late = await asyncio.wait(late, timeout=GIVE_UP_S)
 
     @property
     def unfinished(self) -> int:
@@ -145,6 +149,8 @@ class RunManager(RunSettings):
                 raise InvalidInput(
                     f"The run {before.id} is one of the agent {before.agent}; the same agent must go on."
                 )
+            before = await self._let_go(before)
+            self._take_more()
         warm = None
         # Nothing of another person's is started before it is asked for, nor left when they have withdrawn it.
         if before is None and agent_owner is None:
@@ -184,7 +190,8 @@ class RunManager(RunSettings):
         """Go on with a run that stopped before its end, in the same Claude session. Raises NotFound, Conflict, and
         NotAllowed when its agent is another's who shares it no more."""
         self._take_more()
-        run = await self.store.get_run(self.owner, run_id)
+        run = await self._let_go(await self.store.get_run(self.owner, run_id))
+        self._take_more()
         if run.status is RunStatus.SUCCEEDED:
             raise Conflict(
                 f"The run {run.id} succeeded; to say more to it, start a new run with `continues` set to its id."
@@ -208,7 +215,7 @@ class RunManager(RunSettings):
     async def session_of(self, run_id: str) -> tuple[str, Path]:
         """The id of a run's Claude session and the folder it belongs to, for another `claude` to go on with: its
         transcript is in the home then. Raises NotFound, and Conflict while a run is at work in it or it has none."""
-        run = await self.store.get_run(self.owner, run_id)
+        run = await self._let_go(await self.store.get_run(self.owner, run_id))
         if any(live.feed.run.session_id == run.session_id for live in self._live.values()) or not run.status.is_final:
             raise Conflict("The session is at work. Stop the run, or wait until it has ended, and open it then.")
         agent = await self.workplace.agent_of(run)
@@ -220,8 +227,8 @@ class RunManager(RunSettings):
     async def cancel(self, run_id: str) -> Run:
         """Stop a run and all it started. Raises NotFound, and Conflict when it has ended."""
         live = self._live.get(run_id)
-        if live is None:
-            run = await self.store.get_run(self.owner, run_id)
+        if live is None or (live.is_over and live.feed.run.status.is_final):
+            run = await self.get(run_id)
             if not run.status.is_final:
                 # A server that was killed left it so, and this one has not looked yet.
                 return await self._reserve(run).interrupt(LEFT)
@@ -322,9 +329,10 @@ class RunManager(RunSettings):
     def _take_more(self) -> None:
         if self._closing:
             raise Conflict("This workspace is being stopped. Start it again, then try again.")
-        if len(self._live) >= self.max_running + self.max_queued:
+        taken = sum(not live.is_over for live in self._live.values())
+        if taken >= self.max_running + self.max_queued:
             raise QueueFull(
-                f"{len(self._live)} runs are working or waiting, which is all that this workspace takes. "
+                f"{taken} runs are working or waiting, which is all that this workspace takes. "
                 "Wait for some to end, or cancel some."
             )
 
@@ -351,6 +359,19 @@ class RunManager(RunSettings):
             await live.release()
             raise
         return True
+
+    async def _let_go(self, run: Run) -> Run:
+        """The run, once one that has ended in its session has put away what it had: it holds the session until then.
+        Waits at most SHUTDOWN_S seconds."""
+        ending = [
+            live.task
+            for live in self._live.values()
+            if live.task is not None and live.is_over and live.feed.run.session_id == run.session_id
+        ]
+        if not ending:
+            return run
+        await asyncio.wait(ending, timeout=SHUTDOWN_S)
+        return await self.store.get_run(self.owner, run.id)
 
     def _reserve(self, run: Run, functions: Sequence[Function] = ()) -> LiveRun:
         """Take the run's session and a place in the queue, at once, so that no other request can. Raises Conflict."""
