@@ -5,6 +5,7 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import type { FeedItem, RunFeed } from '../events';
+import { insist } from '../insist';
 import type { IAgentsModel } from '../tokens';
 import type { ConversationAnswer, Run, RunStatus } from '../types';
 import { isFinal } from '../types';
@@ -16,7 +17,9 @@ export interface ITurn {
   /** What the assistant says so far. */
   text: string;
   status: RunStatus;
-  /** What came of it; null while it is at work. */
+  /** Whether it is at work, as far as is known. */
+  isOpen: boolean;
+  /** What came of it; null before that is known. */
   answer: ConversationAnswer | null;
 }
 
@@ -48,7 +51,7 @@ export class Chat implements IDisposable {
 
   /** Whether a turn is at work: the next is said after its end. */
   get busy(): boolean {
-    return this._sending || this._turns.some(turn => turn.answer === null);
+    return this._sending || this._turns.some(turn => turn.isOpen);
   }
 
   get offline(): boolean {
@@ -65,6 +68,7 @@ export class Chat implements IDisposable {
 
   dispose(): void {
     this._disposed = true;
+    this._over.abort();
     this._feed?.dispose();
     Signal.clearData(this);
   }
@@ -84,7 +88,7 @@ export class Chat implements IDisposable {
         wait: 0
       });
       this._id = conversationId;
-      this._turns = [...this._turns, { runId, said: message, text: '', status, answer: null }];
+      this._turns = [...this._turns, { runId, said: message, text: '', status, isOpen: true, answer: null }];
       this._follow(runId);
       return true;
     } catch (error) {
@@ -98,7 +102,7 @@ export class Chat implements IDisposable {
 
   /** Stop the turn that is at work. */
   async stop(): Promise<void> {
-    const turn = this._turns.find(one => one.answer === null);
+    const turn = this._turns.find(one => one.isOpen);
     if (turn) {
       await this.model.api.cancelRun(turn.runId).catch(() => undefined);
     }
@@ -106,25 +110,26 @@ export class Chat implements IDisposable {
 
   private async _load(conversationId: string): Promise<void> {
     this._sending = true;
-    try {
-      const { items } = await this.model.api.runs({ conversation: conversationId, limit: MOST_TURNS });
-      const runs = [...items].reverse();
-      this._turns = await Promise.all(runs.map(run => this._turnOf(conversationId, run)));
-      const open = this._turns.find(turn => turn.answer === null);
-      if (open && !this._disposed) {
-        this._follow(open.runId);
+    const page = await this._insist(() =>
+      this.model.api.runs({ conversation: conversationId, limit: MOST_TURNS })
+    );
+    this._sending = false;
+    this._turns = [...(page?.items ?? [])].reverse().map(run => ({
+      runId: run.id,
+      said: run.prompt,
+      text: '',
+      status: run.status,
+      isOpen: !isFinal(run.status),
+      answer: null
+    }));
+    for (const { runId, isOpen } of this._turns) {
+      if (isOpen) {
+        this._follow(runId);
+      } else {
+        void this._ask(runId);
       }
-    } catch (error) {
-      this._error = error instanceof Error ? error.message : String(error);
-    } finally {
-      this._sending = false;
-      this._tell();
     }
-  }
-
-  private async _turnOf(conversationId: string, run: Run): Promise<ITurn> {
-    const answer = isFinal(run.status) ? await this.model.api.turn(conversationId, run.id) : null;
-    return { runId: run.id, said: run.prompt, text: answer?.text ?? '', status: run.status, answer };
+    this._tell();
   }
 
   private _follow(runId: string): void {
@@ -155,22 +160,47 @@ export class Chat implements IDisposable {
     feed.stateChanged.connect(() => {
       if (feed.state === 'failed') {
         this._error = feed.error?.message ?? '';
+        this._put(runId, { isOpen: false });
       }
       this._tell();
     });
     feed.start();
   }
 
-  private async _end(runId: string, run: Run): Promise<void> {
-    try {
-      const answer = await this.model.api.turn(this._id ?? '', runId);
-      this._put(runId, { status: run.status, answer });
-      if (answer.agentCreated || answer.component.type !== 'text') {
-        await this.model.agents.refresh();
-      }
-    } catch (error) {
-      this._error = error instanceof Error ? error.message : String(error);
+  private async _end(runId: string, { status }: Run): Promise<void> {
+    this._put(runId, { status, isOpen: false });
+    const answer = await this._ask(runId);
+    if (answer && (answer.agentCreated || answer.component.type !== 'text')) {
+      await this.model.agents.refresh();
+    }
+  }
+
+  /** Ask what came of a turn that has ended; null when that is not to be had. */
+  private async _ask(runId: string): Promise<ConversationAnswer | null> {
+    const answer = await this._insist(() => this.model.api.turn(this._id ?? '', runId));
+    if (answer) {
+      this._put(runId, { answer });
+    }
+    return answer;
+  }
+
+  /** Ask until there is an answer, and say why there is none; null when the server refused, or nobody waits any more. */
+  private async _insist<T>(ask: () => Promise<T>): Promise<T | null> {
+    let said = '';
+    const say = (failure: unknown): void => {
+      this._error = said = failure instanceof Error ? failure.message : String(failure);
       this._tell();
+    };
+    try {
+      const answer = await insist(ask, this._over.signal, say);
+      if (said && this._error === said) {
+        this._error = '';
+        this._tell();
+      }
+      return answer;
+    } catch (refusal) {
+      say(refusal);
+      return null;
     }
   }
 
@@ -192,6 +222,7 @@ export class Chat implements IDisposable {
   private _turns: readonly ITurn[] = [];
   private _feed: RunFeed | null = null;
   private _error = '';
+  private readonly _over = new AbortController();
   private _sending = false;
   private _disposed = false;
 }

@@ -104,7 +104,7 @@ function Turn(props: ITurnsProps & { turn: ITurn }): ReactElement {
   return (
     <>
       <div className="jp-AgentsChat-said">{turn.said}</div>
-      <div className="jp-AgentsChat-answer" aria-busy={turn.answer === null}>
+      <div className="jp-AgentsChat-answer" aria-busy={turn.isOpen}>
         {turn.answer ? (
           <Markdown text={turn.answer.text} rendermime={props.rendermime} />
         ) : (
@@ -213,7 +213,7 @@ function Entry(props: { chat: Chat; trans: TranslationBundle }): ReactElement {
           }
         }}
       />
-      {chat.busy && chat.turns.some(turn => turn.answer === null) ? (
+      {chat.turns.some(turn => turn.isOpen) ? (
         <button type="button" className="jp-mod-styled jp-mod-warn" onClick={() => void chat.stop()}>
           {trans.__('Stop')}
         </button>

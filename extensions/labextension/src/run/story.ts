@@ -5,7 +5,8 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import type { FeedItem, RunFeed } from '../events';
-import { RequestError } from '../request';
+import { insist } from '../insist';
+import type { RequestError } from '../request';
 import type { IAgentsModel } from '../tokens';
 import type { Delta, Run, RunEvent } from '../types';
 import { isFinal } from '../types';
@@ -15,9 +16,6 @@ import { story } from './blocks';
 /** So many of the newest events are asked for first: more than a screen shows, and quick to draw. */
 const FIRST = 300;
 const PAGE = 1_000;
-/** Milliseconds between attempts to read what is stored, at first and at most. */
-const RETRY = 500;
-const RETRY_MOST = 5_000;
 /** Milliseconds between drawings, at least: one frame. A long run is drawn less often, by what that takes. */
 const FRAME = 16;
 const SHARE = 10;
@@ -100,7 +98,7 @@ export class RunStory implements IDisposable {
     }
     this._disposed = true;
     clearTimeout(this._drawTimer);
-    this._wake?.();
+    this._over.abort();
     this._feed?.dispose();
     this.model.runs.changed.disconnect(this._onRuns, this);
     Signal.clearData(this);
@@ -157,43 +155,23 @@ export class RunStory implements IDisposable {
 
   /** Ask until there is an answer; null when the server refused, or nobody waits any more. */
   private async _insist<T>(ask: () => Promise<T>): Promise<T | null> {
-    for (let wait = RETRY; !this._disposed; wait = Math.min(2 * wait, RETRY_MOST)) {
-      try {
-        const answer = await ask();
-        if (this.isDisposed) {
-          return null;
-        }
-        if (this._connection === 'offline' && !this._feed) {
-          this._connection = 'loading';
-        }
-        return answer;
-      } catch (error) {
-        const failure =
-          error instanceof RequestError ? error : new RequestError(String(error), 'unreadable', 0);
-        if (!failure.isOffline && failure.status < 500) {
-          this._error = failure;
-          this._connection = 'failed';
-          this._draw();
-          return null;
-        }
+    try {
+      const answer = await insist(ask, this._over.signal, () => {
         if (!this._feed) {
           this._connection = 'offline';
           this._draw();
         }
-        await this._pause(wait);
+      });
+      if (answer !== null && this._connection === 'offline' && !this._feed) {
+        this._connection = 'loading';
       }
+      return answer;
+    } catch (refusal) {
+      this._error = refusal as RequestError;
+      this._connection = 'failed';
+      this._draw();
+      return null;
     }
-    return null;
-  }
-
-  private _pause(wait: number): Promise<void> {
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, wait);
-      this._wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   /** Follow the run from where we are, unless it has ended and all of it is here. */
@@ -335,6 +313,6 @@ export class RunStory implements IDisposable {
   private _isWhole = false;
   private _took = 0;
   private _drawTimer: ReturnType<typeof setTimeout> | undefined;
-  private _wake: (() => void) | null = null;
+  private readonly _over = new AbortController();
   private _disposed = false;
 }
