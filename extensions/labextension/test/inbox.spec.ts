@@ -18,8 +18,17 @@ let model: AgentsModel;
 let waiting: string[];
 let decided: { path: string; body: unknown }[];
 let refusal: { status: number; code: string; message: string } | null;
-let runs: { id: string; agent_id: string; prompt: string; status: string; trigger: string }[];
+let runs: {
+  id: string;
+  agent_id: string;
+  prompt: string;
+  status: string;
+  trigger: string;
+  last_seq: number;
+}[];
 let asked: URL[];
+/** Answers to the history that are still on their way; null when they come at once. */
+let held: (() => void)[] | null;
 
 /** A server that has these approvals and runs, newest first, and pages of them. */
 beforeEach(async () => {
@@ -28,6 +37,7 @@ beforeEach(async () => {
   refusal = null;
   runs = [];
   asked = [];
+  held = null;
   server = createServer((request, response) => {
     const url = new URL(request.url ?? '', 'http://localhost');
     let text = '';
@@ -61,7 +71,14 @@ beforeEach(async () => {
           .filter(run => (!agent || run.agent_id === agent) && (!status || run.status === status))
           .filter(run => !before || run.id < before);
         const items = found.slice(0, Number(limit));
-        send(200, { items, next: items.length < found.length ? items.at(-1)?.id : null });
+        const answer = (): void => {
+          send(200, { items, next: items.length < found.length ? items.at(-1)?.id : null });
+        };
+        if (held && limit === '100') {
+          held.push(answer);
+        } else {
+          answer();
+        }
       } else {
         send(200, { items: [], next: null });
       }
@@ -201,7 +218,8 @@ function history(count: number): typeof runs {
     agent_id: at % 2 ? 'odd' : 'even',
     prompt: at === count - 1 ? 'The needle' : 'hay',
     status: at % 5 ? 'succeeded' : 'failed',
-    trigger: at % 3 ? 'browser' : 'cli'
+    trigger: at % 3 ? 'browser' : 'cli',
+    last_seq: 9
   }));
 }
 
@@ -239,10 +257,34 @@ test('a run that begins is there at once, and only where it fits', async () => {
   await until(() => found.shown.length === 3 && !found.isLoading);
   await found.filter({ status: 'failed' });
   const before = found.shown.length;
-  runs = [{ id: '60000', agent_id: 'even', prompt: 'new', status: 'running', trigger: 'api' }, ...runs];
+  const begun = {
+    id: '60000',
+    agent_id: 'even',
+    prompt: 'new',
+    status: 'running',
+    trigger: 'api',
+    last_seq: 1
+  };
+  runs = [begun, ...runs];
   await until(() => model.runs.value?.length === 4);
   expect(found.shown).toHaveLength(before);
-  runs = runs.map(run => (run.id === '60000' ? { ...run, status: 'failed' } : run));
+  runs = runs.map(run => (run.id === '60000' ? { ...run, status: 'failed', last_seq: 2 } : run));
   await until(() => found.shown[0]?.id === '60000');
+  found.dispose();
+});
+
+test('an answer that was overtaken does not take a run back, and a run that is resumed goes on', async () => {
+  held = [];
+  const at = (status: string, last_seq: number) => history(1).map(run => ({ ...run, status, last_seq }));
+  runs = at('running', 3);
+  const found = new RunHistory(model);
+  await until(() => held?.length === 1 && found.shown[0]?.status === 'running');
+  runs = at('succeeded', 7);
+  await until(() => found.shown[0]?.status === 'succeeded');
+  held[0]?.();
+  await until(() => !found.isLoading);
+  expect(found.shown.map(one => one.status)).toEqual(['succeeded']);
+  runs = at('running', 8);
+  await until(() => found.shown[0]?.status === 'running');
   found.dispose();
 });

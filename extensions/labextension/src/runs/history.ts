@@ -157,7 +157,11 @@ export class RunHistory implements IDisposable {
 
   private _take(runs: readonly Run[]): void {
     for (const run of runs) {
-      this._known.set(run.id, run);
+      const known = this._known.get(run.id);
+      // Answers come in any order; whatever changes a run is an event of it.
+      if (!known || run.last_seq >= known.last_seq) {
+        this._known.set(run.id, run);
+      }
     }
     this._show();
   }
