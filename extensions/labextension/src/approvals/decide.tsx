@@ -59,6 +59,7 @@ export function DecideAlone(props: {
   const [problem, setProblem] = useState('');
   const place = useRef<HTMLDivElement>(null);
   const wasDenying = useRef(false);
+  const isSent = useRef(false);
   useEffect(() => {
     if (wasDenying.current && !isDenying) {
       place.current?.querySelector<HTMLElement>('[data-decision="deny"]')?.focus();
@@ -66,18 +67,23 @@ export function DecideAlone(props: {
     wasDenying.current = isDenying;
   }, [isDenying]);
   const decide = async (decision: Decision, message = ''): Promise<void> => {
+    if (isSent.current) {
+      return;
+    }
+    isSent.current = true;
     setBusy(true);
     setProblem('');
     const said = message.trim();
     try {
       await model.api.decide(approval.id, { decision, ...(said ? { message: said } : {}) });
+      // There is nothing more to say: the card changes with the event that is on its way.
     } catch (error) {
-      setProblem(error instanceof Error ? error.message : String(error));
-    } finally {
+      isSent.current = false;
       setBusy(false);
-      // Also when somebody was faster.
-      void model.approvals.refresh();
+      setProblem(error instanceof Error ? error.message : String(error));
     }
+    // Also when somebody was faster.
+    void model.approvals.refresh();
   };
   return (
     <div className="jp-AgentsDecide" role="group" aria-label={props.label} ref={place}>

@@ -175,6 +175,7 @@ export function Asked(props: { approval: IAsked; ended: boolean }): ReactElement
       <div className="jp-AgentsRun-asked">
         {approval.reason && <p className="jp-AgentsRun-dim">{approval.reason}</p>}
         <DecideAlone
+          key={approval.id}
           approval={approval}
           model={model}
           trans={trans}
