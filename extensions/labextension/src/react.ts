@@ -1,6 +1,6 @@
 /** How React components see the model. */
 
-import { useSyncExternalStore } from 'react';
+import { useEffect, useSyncExternalStore } from 'react';
 
 import type { IAgentsModel, IWatched } from './tokens';
 
@@ -24,4 +24,18 @@ export function useOnline(model: IAgentsModel): boolean {
     },
     () => model.online
   );
+}
+
+/**
+ * Leads who went to a document to its first control: React may draw later than the document is activated, which has the
+ * focus itself then.
+ */
+export function Arrival(props: { at: HTMLElement; to: string }): null {
+  const { at, to } = props;
+  useEffect(() => {
+    if (document.activeElement === at) {
+      at.querySelector<HTMLElement>(to)?.focus();
+    }
+  }, [at, to]);
+  return null;
 }

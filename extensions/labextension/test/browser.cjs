@@ -13,3 +13,7 @@ node.matchMedia ??= () => ({ matches: false, addEventListener() {}, removeEventL
 Object.defineProperty(node.navigator ?? {}, 'clipboard', {
   value: { readText: () => Promise.resolve(''), writeText: () => Promise.resolve() }
 });
+node.requestIdleCallback ??= callback => setTimeout(callback, 0);
+if (node.Element) {
+  node.Element.prototype.scrollTo ??= () => undefined;
+}

@@ -9,6 +9,7 @@ import type { ReactElement } from 'react';
 import { useEffect, useRef, useState } from 'react';
 
 import { CommandIDs } from '../commands';
+import { Arrival } from '../react';
 import { statusWord } from '../status/words';
 import type { Chat, ITurn } from './chat';
 
@@ -42,6 +43,7 @@ export class Conversation extends ReactWidget {
       <UseSignal signal={chat.changed}>
         {() => (
           <>
+            <Arrival at={this.node} to="textarea" />
             <Turns chat={chat} rendermime={this.rendermime} commands={this.commands} trans={trans} />
             {chat.offline && (
               <p className="jp-Agents-offline" role="status">

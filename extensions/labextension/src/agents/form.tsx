@@ -4,6 +4,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 
+import { Arrival } from '../react';
 import type { PermissionMode } from '../types';
 import { Diff } from './diff';
 import type { IDraft, Problems } from './draft';
@@ -90,6 +91,7 @@ export class AgentForm extends ReactWidget {
               void this.save();
             }}
           >
+            <Arrival at={this.node} to="input" />
             <Said editor={editor} trans={trans} />
             <Fields
               id={this.id}

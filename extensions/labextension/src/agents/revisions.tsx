@@ -7,7 +7,7 @@ import { useEffect, useState } from 'react';
 
 import type { IAgentsModel } from '../tokens';
 import type { Agent, Comparison } from '../types';
-import { useWatched } from '../react';
+import { Arrival, useWatched } from '../react';
 import { Diff } from './diff';
 
 export class Revisions extends ReactWidget {
@@ -27,11 +27,16 @@ export class Revisions extends ReactWidget {
   }
 
   protected override render(): ReactElement {
-    return <View model={this.model} agentId={this.agentId} trans={this.trans} />;
+    return <View at={this.node} model={this.model} agentId={this.agentId} trans={this.trans} />;
   }
 }
 
-function View(props: { model: IAgentsModel; agentId: string; trans: TranslationBundle }): ReactElement {
+function View(props: {
+  at: HTMLElement;
+  model: IAgentsModel;
+  agentId: string;
+  trans: TranslationBundle;
+}): ReactElement {
   const { model, agentId, trans } = props;
   const seen = useWatched(model.agents)?.find(agent => agent.id === agentId)?.revision ?? 0;
   const [items, setItems] = useState<readonly Agent[]>([]);
@@ -101,6 +106,7 @@ function View(props: { model: IAgentsModel; agentId: string; trans: TranslationB
   const one = items.find(agent => agent.revision === chosen);
   return (
     <>
+      {items.length > 0 && <Arrival at={props.at} to="button" />}
       <nav aria-label={trans.__('Revisions')}>
         <ul className="jp-Agents-list">
           {items.map(agent => (
