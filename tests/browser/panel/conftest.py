@@ -26,6 +26,9 @@ from tests.hub.people import Person, RunningHub, running_hub
 READY_MS = 60_000
 """A JupyterLab that starts on a busy machine."""
 
+EFFECT_MS = 15_000
+"""What a key does, on a busy machine."""
+
 CONFIG = """
 from hub_config import configure
 configure(c)
@@ -130,6 +133,21 @@ def run_command(page: Page, command: str, **arguments: Any) -> None:
         "([command, args]) => window.jupyterapp.commands.execute(command, args).then(() => null)",
         [command, arguments],
     )
+
+
+def press_both(page: Page, first: str, second: str, effect: Callable[[float], None]) -> None:
+    """Press two keys that are one shortcut, until `effect`, which waits so many milliseconds at most, raises no more.
+    JupyterLab forgets the first key after a second, and a busy machine may press the other later than that."""
+    for attempt in range(3):
+        page.keyboard.press(first)
+        page.keyboard.press(second)
+        try:
+            effect(EFFECT_MS)
+        except AssertionError:
+            if attempt == 2:
+                raise
+        else:
+            return
 
 
 def close_documents(page: Page) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.replies import say, use
-from tests.browser.panel.conftest import OpenLab, close_documents, make_agent, run_command, start_run
+from tests.browser.panel.conftest import OpenLab, close_documents, make_agent, press_both, run_command, start_run
 from tests.hub.people import Person, RunningHub, eventually
 
 COMMAND = "mkdir first \\\n  second"
@@ -239,16 +239,14 @@ def test_an_agent_is_found_run_read_allowed_and_stopped_by_keyboard_alone(
     log = lab.get_by_role("log")
     expect(log.locator("[data-tool=Bash]")).to_contain_text("touch by-keys")
     expect(log).to_be_focused()  # arrows and PageUp scroll it
-    keys.press("Alt+y")
-    keys.press("a")
-    expect(inbox.locator("[aria-expanded=true]")).to_be_focused()
+    opened = inbox.locator("[aria-expanded=true]")
+    press_both(lab, "Alt+y", "a", lambda most: expect(opened).to_be_focused(timeout=most))
     keys.press("a")
     expect(inbox.get_by_text("Nothing waits for you.")).to_be_focused()
     expect(log.locator("[data-tool=Bash]").last).to_contain_text("time.sleep")
     assert (ada.home / "agents" / "typist" / "by-keys").is_file()
-    keys.press("Alt+y")
-    keys.press("s")
-    expect(lab.locator(".jp-AgentsRun-facts").get_by_role("status")).to_have_text("stopped")
+    status = lab.locator(".jp-AgentsRun-facts").get_by_role("status")
+    press_both(lab, "Alt+y", "s", lambda most: expect(status).to_have_text("stopped", timeout=most))
     keys.press("Control+Shift+y")
     expect(lab.get_by_role("searchbox", name="Search agents")).to_be_focused()
     keys.press("Control+a")

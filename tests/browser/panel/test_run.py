@@ -18,6 +18,8 @@ from tests.hub.people import Person, RunningHub, eventually
 WORDS = [f"word{number}" for number in range(120)]
 COUNT = WORDS[:40]
 LOOP = "python3 -c 'import time; time.sleep(600)'"
+AT_WORK = re.compile(r"^(0:0[2-9]|0:[1-5]\d|[1-9]\d*:\d\d)$")
+"""Two seconds or more. It counts from before the CLI starts, which takes its time on a slow machine."""
 REFUSAL = "The month's budget of ada is used up: $0.00 of $50.00 are left. Ask your admin, ops@example.org."
 TOOLS: list[Reply] = [
     think("A look around first.") + say("I look **around**.") + use("Bash", {"command": "echo from-the-shell"}),
@@ -63,7 +65,10 @@ def test_text_is_read_as_it_comes_and_time_goes_on(ada: Person, lab: Page) -> No
     assert WORDS[-1] not in log(lab).inner_text(), "it came as a whole"
     header = lab.locator(".jp-AgentsRun-header")
     expect(header).to_contain_text("running")
-    expect(header).to_contain_text(re.compile(r"0:0[2-9]"))
+    clock = header.locator("time")
+    expect(clock).to_have_text(AT_WORK)
+    first = clock.inner_text()
+    expect(clock).not_to_have_text(first)
     ada.workspace.post(f"api/runs/{run}/cancel", json={})
     expect(header).to_contain_text("stopped")
 

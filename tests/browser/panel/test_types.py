@@ -23,5 +23,5 @@ def test_the_panels_types_are_the_servers(tmp_path: Path) -> None:
     program = PANEL / "node_modules" / "openapi-typescript" / "bin" / "cli.js"
     made = tmp_path / "openapi.ts"
     command = [node, str(program), str(source), "--output", str(made), "--default-non-nullable=false"]
-    subprocess.run(command, check=True, capture_output=True, env={"PATH": os.environ["PATH"]}, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, env={"PATH": os.environ["PATH"]}, timeout=240)
     assert made.read_text() == (PANEL / "src" / "openapi.ts").read_text()
