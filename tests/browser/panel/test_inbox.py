@@ -225,13 +225,13 @@ def test_an_agent_is_found_run_read_allowed_and_stopped_by_keyboard_alone(
 ) -> None:
     keys = lab.keyboard
     run_command(lab, "filebrowser:activate")
-    make_agent(ada, "Typist", allowed_tools=["Bash(python3:*)"])  # elsewhere: the panel finds it by itself
+    make_agent(ada, "Stenographer", allowed_tools=["Bash(python3:*)"])  # elsewhere: the panel finds it by itself
     keys.press("Control+Shift+y")
     expect(lab.get_by_role("searchbox", name="Search agents")).to_be_focused()
-    keys.type("typ")
+    keys.type("sten")
     found = lab.get_by_role("list", name="Agents", exact=True).get_by_role("listitem")
     expect(found).to_have_count(1)
-    tab_to(lab, found.get_by_role("button", name="Run Typist"))
+    tab_to(lab, found.get_by_role("button", name="Run Stenographer"))
     keys.press("Enter")
     expect(lab.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
     keys.type("touch and stay")
@@ -244,7 +244,7 @@ def test_an_agent_is_found_run_read_allowed_and_stopped_by_keyboard_alone(
     keys.press("a")
     expect(inbox.get_by_text("Nothing waits for you.")).to_be_focused()
     expect(log.locator("[data-tool=Bash]").last).to_contain_text("time.sleep")
-    assert (ada.home / "agents" / "typist" / "by-keys").is_file()
+    assert (ada.home / "agents" / "stenographer" / "by-keys").is_file()
     status = lab.locator(".jp-AgentsRun-facts").get_by_role("status")
     press_both(lab, "Alt+y", "s", lambda most: expect(status).to_have_text("stopped", timeout=most))
     keys.press("Control+Shift+y")
