@@ -19,7 +19,7 @@ from tests.hub.people import Person, RunningHub, eventually
 POET = {"id": "poet", "name": "Poet", "instructions": "Write short poems.", "tools": []}
 SCRIPT = {
     "I want a poet": [
-        say("I make **it** at once, as you wish.").paced(0.3) + use("mcp__agents__create_agent", POET),
+        say("I make **it** at once, as you wish.").paced(0.6) + use("mcp__agents__create_agent", POET),
         say("Your *poet* is ready."),
     ],
     "say hello": say("Hello from the model."),
