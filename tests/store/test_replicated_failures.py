@@ -63,7 +63,7 @@ def url(own_service: Service) -> str:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that waits for the service, however busy the machine is: it does not fall back on what it has itself."""
-    monkeypatch.setattr("jupyterhub_agents.store.replicated.store.ASK_S", 60.0)
+    monkeypatch.setattr("jupyterhub_agents.store.replicated.store.ASK_S", 12.0)
 
 
 @pytest.fixture
