@@ -29,6 +29,8 @@ while time.monotonic() < end:
                 held = bytearray(os.urandom(1 << 20))
         except OSError:
             time.sleep(0.01)
+    else:
+        time.sleep(0.1)
 """
 LIMIT, LIMIT_S = 4000, 30
 

@@ -371,6 +371,7 @@ def test_another_persons_token_a_wrong_one_and_none_open_nothing(hub: RunningHub
     assert statuses(Door(hub, "nobody-of-this-name", bob.token)) == {403}
     assert statuses(Door(hub, "ada", "0" * 32)) == {401}
     assert statuses(Door(hub, "ada", None)) == {401}
+    assert "without completing handshake" not in (hub.state / "hub.log").read_text()
 
 
 @pytest.mark.parametrize(

@@ -52,10 +52,14 @@ CODES = {404: "not_found", 405: "method_not_allowed"}
 
 class QuietWhenCut(logging.Filter):
     """uvicorn logs what an application raises, with its traceback. CutOff is how the gateway has a connection cut, and
-    a cancelled one was open for too long when the service stopped: both are logged in lines of their own."""
+    a cancelled one was open for too long when the service stopped: both are logged in lines of their own. Of a
+    WebSocket that is refused with an answer, it says besides that there was none (uvicorn 0.54, Kludex/uvicorn#3138).
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], CutOff | asyncio.CancelledError))
+        if record.exc_info:
+            return not isinstance(record.exc_info[1], CutOff | asyncio.CancelledError)
+        return record.msg != "ASGI callable returned without completing handshake."
 
 
 def build(service: AgentsService) -> FastAPI:
