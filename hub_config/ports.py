@@ -45,7 +45,7 @@ def _reserve(port: int) -> None:
         listener.bind(("127.0.0.1", port))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.listen(1)
-        with socket.create_connection(("127.0.0.1", port)) as caller:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as caller:
             listener.accept()[0].close()
             caller.recv(1)
 
