@@ -52,7 +52,11 @@ export class Conversation extends ReactWidget {
                 )}
               </p>
             )}
-            {chat.error && <p role="alert">{chat.error}</p>}
+            {chat.error && (
+              <p className="jp-Agents-problem" role="alert">
+                {chat.error}
+              </p>
+            )}
             <Entry chat={chat} trans={trans} />
           </>
         )}
