@@ -191,7 +191,7 @@ def _attend(hub: AgentHub, child: subprocess.Popen[bytes], signals: _Signals) ->
             return 0
         ended = child.poll()
         how = f"it did not answer within {START_TIMEOUT_S:g} s" if ended is None else _how_it_ended(ended)
-        raise CannotStart(f"the hub did not start ({how}). {_from(hub.state.log)}")
+        raise CannotStart(f"the hub did not start ({how}). {_why(hub.state.log)}")
     hub.state.running.write_text(json.dumps({"pid": os.getpid(), "url": hub.local_url}) + "\n")
     _say(_how_to_use(hub))
     with hub.state.log.open(encoding="utf-8", errors="replace") as log:
@@ -204,7 +204,7 @@ def _attend(hub: AgentHub, child: subprocess.Popen[bytes], signals: _Signals) ->
         return 0
     raise CannotStart(
         f"the hub ended by itself ({_how_it_ended(child.wait())}). Start it again with make run; people's files are"
-        f" untouched. {_from(hub.state.log)}"
+        f" untouched. {_end_of(hub.state.log)}"
     )
 
 
@@ -261,18 +261,24 @@ def _how_it_ended(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _from(log: Path, most: int = 30) -> str:
-    """What the log has to say of an end: its errors; without any, how it ends."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+def _why(log: Path, most: int = 30) -> str:
+    """What the log of a start has to say of its end: the errors; without any, how it ends."""
     errors: list[str] = []
     is_error = False
-    for line in lines:
+    for line in _lines(log):
         if entry := _ENTRY.match(line):
             is_error = entry[1] in ("E", "C")
         if is_error:
             errors.append(line)
-    title, said = ("The errors in", errors) if errors else ("The end of", lines[-12:])
-    return f"{title} {log}:\n" + "\n".join(said[-most:])
+    return f"The errors in {log}:\n" + "\n".join(errors[-most:]) if errors else _end_of(log)
+
+
+def _end_of(log: Path, most: int = 12) -> str:
+    return f"The end of {log}:\n" + "\n".join(_lines(log)[-most:])
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _stop(hub: AgentHub, child: subprocess.Popen[bytes], signals: _Signals) -> None:

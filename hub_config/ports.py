@@ -27,14 +27,12 @@ def free_ports(count: int, *, besides: Collection[int] = ()) -> list[int]:
     candidates = [port for port in CHOICE if port not in given_out and port not in besides]
     chosen: list[int] = []
     for port in random.sample(candidates, len(candidates)):
-        if len(chosen) == count:
-            return chosen
         with suppress(OSError):
             _reserve(port)
             chosen.append(port)
-    if len(chosen) < count:
-        raise OSError(f"no {count} free TCP ports of 127.0.0.1 from {CHOICE.start} to {CHOICE.stop - 1}")
-    return chosen
+        if len(chosen) == count:
+            return chosen
+    raise OSError(f"no {count} free TCP ports of 127.0.0.1 from {CHOICE[0]} to {CHOICE[-1]}")
 
 
 def _reserve(port: int) -> None:

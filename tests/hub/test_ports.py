@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,24 @@ def test_a_range_that_the_system_gives_out_is_left_to_it(monkeypatch: pytest.Mon
     assert all(20000 <= port < 20100 for port in ports.free_ports(20))
 
 
-def test_one_in_use_and_one_to_be_kept_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    used, kept, free = ports.free_ports(3)
-    monkeypatch.setattr(ports, "_reserve", can_be_taken)
-    monkeypatch.setattr(ports, "CHOICE", (used, kept, free))
-    with socket.create_server(("127.0.0.1", used)):
+def test_one_in_use_and_one_to_be_kept_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Three of the system's own, because `free_ports` would have reserved its.
+    with ExitStack() as held, socket.create_server(("127.0.0.1", 0)) as listening:
+        used, kept, free = (each.getsockname()[1] for each in (listening, *(any_port(held) for _ in range(2))))
+        held.close()
+        given_out = tmp_path / "ip_local_port_range"
+        given_out.write_text("1\t2\n")
+        monkeypatch.setattr(ports, "_GIVEN_OUT", given_out)
+        monkeypatch.setattr(ports, "CHOICE", (used, kept, free))
         assert ports.free_ports(1, besides=[kept]) == [free]
+        with pytest.raises(OSError, match="no 1 free TCP ports"):
+            ports.free_ports(1, besides=[kept, free])
+
+
+def any_port(held: ExitStack) -> socket.socket:
+    taken = held.enter_context(socket.socket())
+    taken.bind(("127.0.0.1", 0))
+    return taken
 
 
 def can_be_taken(port: int) -> None:
