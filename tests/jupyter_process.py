@@ -15,7 +15,7 @@ import psutil
 
 BASE_URL = "/user/ana/"
 START_S = 90.0
-STOP_S = 60.0
+STOP_S = 20.0
 OTHERS = ("jupyter_lsp", "jupyter_server_proxy", "jupyter_server_terminals", "jupyterlab", "notebook", "notebook_shim")
 """The extensions that are installed here beside the project's own."""
 

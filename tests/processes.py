@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 
 import psutil
 
@@ -18,13 +19,17 @@ class Family:
         return [process for child in mine for process in (child, *_under(child))]
 
     def commands(self) -> list[str]:
-        """Their command lines, as anybody on the machine can read them."""
-        found = []
-        for process in self():
-            # One that is ending has none any more.
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found.append(" ".join(process.cmdline()))
-        return found
+        return commands(self())
+
+
+def commands(processes: Iterable[psutil.Process]) -> list[str]:
+    """Their command lines, as anybody on the machine can read them."""
+    found = []
+    for process in processes:
+        # One that is ending has none any more.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(" ".join(process.cmdline()))
+    return found
 
 
 def _under(process: psutil.Process) -> list[psutil.Process]:

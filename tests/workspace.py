@@ -84,7 +84,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self.process.wait(20)
 
 
 StartServer = Callable[..., AbstractContextManager[Server]]

@@ -131,6 +131,7 @@ class Namespace:
                     while process.poll() is None and not enough.wait(0.1):
                         pass
                     process.terminate()
+                enough.wait(0.5)
 
         def answers() -> bool:
             with suppress(OSError), socket.create_connection(("127.0.0.1", local), 5):

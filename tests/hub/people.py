@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
+from tests.processes import commands
+
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 150.0
 SPAWN_TIMEOUT_S = 90.0
@@ -171,12 +173,8 @@ class RunningHub:
         return [parent, *parent.children(recursive=True)]
 
     def commands(self) -> list[str]:
-        """Their command lines, as anybody on the machine can read them."""
-        found = []
-        for process in self.processes():
-            with suppress(psutil.Error):  # one that is ending has none any more
-                found.append(" ".join(process.cmdline()))
-        return found
+        """Of all processes."""
+        return commands(self.processes())
 
     def processes_of(self, word: str) -> list[psutil.Process]:
         """Those with `word` as a part of their command, or as the name of a file there. Some may end while this looks,

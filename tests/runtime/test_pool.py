@@ -298,7 +298,7 @@ async def test_stopping_the_server_leaves_nothing_that_waited(workshop: Any, bel
                 await bench.agent(instructions="Secret.")
             await bench.do("hello")
             await asyncio.sleep(moment)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(8):
                 await bench.manager.shut_down()
             assert not below()
             assert not private_files(bench)

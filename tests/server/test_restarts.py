@@ -59,7 +59,7 @@ def test_a_stop_in_order_interrupts_runs_and_keeps_everything(start_server: Star
         run = server.start("work")
         server.seen(run["id"], "time.sleep")
         server.process.send_signal(how)
-        server.process.wait(60)
+        server.process.wait(20)
         assert server.process.returncode == 0
     with start_server() as server:
         found = server.run(run["id"])

@@ -175,7 +175,7 @@ def test_a_server_with_an_open_terminal_stops_in_order(tmp_path: Path, path: str
         folder = server.folder
         assert server.http.get("claude-code/").status_code == 200
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) == 0
+        assert server.process.wait(10) == 0
         # The server takes its own record away only when it stops in order.
         assert not info.exists()
         assert not folder.exists()
