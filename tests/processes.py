@@ -32,6 +32,14 @@ def commands(processes: Iterable[psutil.Process]) -> list[str]:
     return found
 
 
+def environment_of(process: psutil.Process) -> dict[str, str]:
+    """Of one that has ended meanwhile: nothing."""
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
+
+
 def _under(process: psutil.Process) -> list[psutil.Process]:
     try:
         return process.children(recursive=True)

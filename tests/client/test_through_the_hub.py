@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,6 +18,7 @@ from jupyterhub_agents.errors import NotAllowed
 from jupyterhub_agents.models import Event, RunStatus
 from tests import jupyter_process
 from tests.hub.people import Person, RunningHub, running_hub
+from tests.processes import commands, environment_of
 
 from .conftest import until
 
@@ -43,10 +43,9 @@ def ada(hub: RunningHub) -> Person:
 def workspace_environment(person: Person) -> dict[str, str]:
     """What the programs in the person's workspace inherit."""
     for process in person.hub.processes():
-        with suppress(psutil.Error), process.oneshot():  # one that is ending has no environment any more
-            environment = process.environ()
-            if environment.get("JUPYTERHUB_USER") == person.name and "singleuser" in " ".join(process.cmdline()):
-                return environment
+        environment = environment_of(process)
+        if environment.get("JUPYTERHUB_USER") == person.name and "singleuser" in " ".join(commands([process])):
+            return environment
     pytest.fail("the workspace does not run")
 
 

@@ -6,20 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 
 import psutil
 
 from tests.files import contents_below
 from tests.hub.people import Person, RunningHub, eventually
+from tests.processes import environment_of
 
 
 def own_token(hub: RunningHub, person: Person) -> str:
     """The token that the hub gave the person's workspace."""
     for process in psutil.Process(hub.launcher.pid).children(recursive=True):
-        environ = {}
-        with suppress(psutil.Error):  # one that is ending has none any more
-            environ = process.environ()
+        environ = environment_of(process)
         if environ.get("JUPYTERHUB_USER") == person.name and environ.get("JUPYTERHUB_API_TOKEN"):
             return environ["JUPYTERHUB_API_TOKEN"]
     raise AssertionError("there is no workspace")

@@ -17,6 +17,7 @@ from jupyterhub_agents.testing import ScriptedModel
 from jupyterhub_agents.testing.replies import Reply, say, use
 from tests.files import contents_below
 from tests.hub.people import Person, RunningHub, eventually, running_hub
+from tests.processes import environment_of
 from tests.terminal.workspace import Terminal
 
 STEPS = 12
@@ -171,14 +172,6 @@ def test_the_terminal_opens_through_the_proxy_and_answers_what_is_typed(ana: Per
         for keys in ("!", "echo $((6700 + 38))", "\r"):
             terminal.type(keys)
         terminal.read_until("6738")
-
-
-def environment_of(process: psutil.Process) -> dict[str, str]:
-    """Of one that has ended meanwhile: nothing."""
-    try:
-        return process.environ()
-    except psutil.Error:
-        return {}
 
 
 def command_of(process: psutil.Process) -> str:

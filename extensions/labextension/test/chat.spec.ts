@@ -105,27 +105,19 @@ test.each([503, 500])('what came of a turn is asked for until it is told, after 
   expect([chat.error, chat.busy]).toEqual(['', false]);
 });
 
-test('a turn of which nothing is to be had leaves room for the next', async () => {
+test.each([
+  ['of which nothing is to be had', 'turn'],
+  ['that cannot be followed', 'run']
+] as const)('a turn %s leaves room for the next', async (_, what) => {
   chat = new Chat(model);
-  refused.turn = GONE;
+  refused[what] = GONE;
   await chat.say('one');
   await until(() => chat.error === GONE.message);
   expect(chat.busy).toBe(false);
-  refused.turn = null;
+  refused[what] = null;
   expect(await chat.say('two')).toBe(true);
   await until(() => chat.turns[1]?.answer !== null);
   expect(answers()).toEqual([undefined, 'Heard: two']);
-});
-
-test('a turn that cannot be followed leaves room for the next', async () => {
-  chat = new Chat(model);
-  refused.run = GONE;
-  await chat.say('one');
-  await until(() => chat.error === GONE.message);
-  expect(chat.busy).toBe(false);
-  refused.run = null;
-  expect(await chat.say('two')).toBe(true);
-  await until(() => chat.turns[1]?.answer !== null);
 });
 
 test('a conversation that is opened while the server is away is there when it is back', async () => {
